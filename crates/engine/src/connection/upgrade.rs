@@ -1,0 +1,157 @@
+//! How a WebSocket takes a polling session over.
+
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use switchboard_protocol::{
+    engine_io,
+    websocket::{Input, Limits, Message},
+};
+use tokio::time::Instant;
+use tracing::debug;
+
+use super::{Connection, READ_BUFFER, Transport, output::NOOP};
+use crate::{
+    Application, Packet,
+    counters::Counters,
+    polling::{Probe, ProbeState},
+    websocket::{Backlog, WebSocket},
+};
+
+impl<A: Application> Connection<A> {
+    /// Carries the probing socket on. What goes wrong there is its own business: the polling
+    /// session lives on.
+    pub(super) fn poll_upgrade(&mut self, context: &mut Context<'_>) {
+        if self.closing.is_some() {
+            return;
+        }
+        let limits = self.frame_limits();
+        let Transport::Polling(polling) = &mut self.transport else {
+            return;
+        };
+        if let Some(socket) = polling.mailbox.take_probe() {
+            polling.probe = Some(Probe {
+                socket,
+                state: ProbeState::Opened,
+                deadline: Instant::now() + self.shared.config.upgrade_timeout,
+            });
+        }
+        let Some(probe) = &mut polling.probe else {
+            return;
+        };
+        let counters = &self.shared.counters;
+        READ_BUFFER.with_borrow_mut(|buffer| probe.poll(context, buffer, &limits, counters));
+        match probe.state {
+            ProbeState::Opened | ProbeState::Probed => {}
+            ProbeState::Failed => {
+                debug!(client = %self.handshake.address(), "probe refused");
+                polling.probe = None;
+                polling.mailbox.end_probe();
+            }
+            ProbeState::Confirmed => self.switch(context),
+        }
+    }
+
+    /// Moves to the probing socket, also while the application is busy: it may wait for this
+    /// very socket to be written to. What comes on it is handled after what was pushed.
+    fn switch(&mut self, context: &mut Context<'_>) {
+        // Of a client that did not wait for the answer.
+        self.poll_pushes(context);
+        let Transport::Polling(polling) = &mut self.transport else {
+            return;
+        };
+        let Some(probe) = polling.probe.take() else {
+            return;
+        };
+        if let Some(poll) = polling.mailbox.take_poll() {
+            let _ = poll.send(Bytes::from_static(NOOP));
+        }
+        polling.mailbox.close();
+        self.registration.switch();
+        self.transport = Transport::WebSocket(*probe.socket);
+        self.session.handle_switch(Instant::now().into_std());
+        self.again = true;
+        debug!(client = %self.handshake.address(), "upgraded");
+    }
+}
+
+impl Probe {
+    fn poll(
+        &mut self,
+        context: &mut Context<'_>,
+        buffer: &mut [u8],
+        limits: &Limits,
+        counters: &Counters,
+    ) {
+        while matches!(self.state, ProbeState::Opened | ProbeState::Probed) {
+            if let Some(mut backlog) = self.socket.take_backlog() {
+                let unread = self.feed(backlog.unread(), limits);
+                if let Some(rest) = backlog.keep(unread) {
+                    self.socket.put_backlog(rest);
+                }
+                continue;
+            }
+            match self.socket.poll_read(context, buffer) {
+                Poll::Pending => break,
+                Poll::Ready(Ok(0) | Err(_)) => self.state = ProbeState::Failed,
+                Poll::Ready(Ok(len)) => {
+                    counters.bytes_in.add(len as u64);
+                    let unread = self.feed(&mut buffer[..len], limits);
+                    if unread > 0 {
+                        self.socket
+                            .put_backlog(Backlog::new(&buffer[len - unread..len]));
+                    }
+                }
+            }
+        }
+        if self.state != ProbeState::Confirmed && self.deadline <= Instant::now() {
+            self.state = ProbeState::Failed;
+        }
+        if self.state == ProbeState::Failed {
+            self.socket.say(Packet::close(None));
+        }
+        if let Poll::Ready(Err(_)) = self.socket.poll_flush(context, &counters.bytes_out) {
+            self.state = ProbeState::Failed;
+        }
+    }
+
+    /// Handles messages until the socket takes over or fails. Returns how many bytes at the end
+    /// of `bytes` were not looked at.
+    fn feed(&mut self, bytes: &mut [u8], limits: &Limits) -> usize {
+        let mut rest = Input::from(bytes);
+        while matches!(self.state, ProbeState::Opened | ProbeState::Probed) {
+            match self.socket.decoder.decode(&mut rest, limits) {
+                Ok(Some(message)) => {
+                    self.state = next_state(self.state, &message, &mut self.socket);
+                }
+                Ok(None) => break,
+                Err(_) => self.state = ProbeState::Failed,
+            }
+        }
+        rest.len()
+    }
+}
+
+/// Pongs that may wait to be written to a socket that has not taken over. No client pings there.
+const PROBE_PONGS_MAX: usize = 8;
+
+fn next_state(state: ProbeState, message: &Message<'_>, socket: &mut WebSocket) -> ProbeState {
+    let text = match message {
+        Message::Text(text) => text,
+        Message::Ping(_) if socket.queued() >= PROBE_PONGS_MAX => return ProbeState::Failed,
+        Message::Ping(payload) => {
+            socket.say(Packet::pong(Bytes::copy_from_slice(payload)));
+            return state;
+        }
+        Message::Pong(_) => return state,
+        Message::Binary(_) | Message::Close(_) => return ProbeState::Failed,
+    };
+    match (state, engine_io::Packet::decode(text)) {
+        (ProbeState::Opened, Ok(engine_io::Packet::Ping("probe"))) => {
+            socket.say(Packet::text("3probe"));
+            ProbeState::Probed
+        }
+        (ProbeState::Probed, Ok(engine_io::Packet::Upgrade)) => ProbeState::Confirmed,
+        _ => ProbeState::Failed,
+    }
+}

@@ -1,0 +1,91 @@
+use std::collections::BTreeMap;
+
+use http::StatusCode;
+use switchboard_metrics::{Counter, Tally};
+
+use crate::CloseReason;
+
+/// What an engine counts: of all its connections together, so that an idle one costs nothing.
+#[derive(Debug)]
+pub(crate) struct Counters {
+    pub(crate) bytes_in: Counter,
+    pub(crate) bytes_out: Counter,
+    pub(crate) connections_refused: Counter,
+    handshakes: Tally,
+    closes: Tally,
+}
+
+/// What an engine has done since it was made.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Counts {
+    /// Bytes that came from clients: WebSocket frames, and bodies of requests.
+    pub bytes_in: u64,
+    /// Bytes that went to clients: WebSocket frames, and bodies of answers.
+    pub bytes_out: u64,
+    /// Requests to open a session, by what became of them: `accepted`, `malformed`, `forbidden`
+    /// (the origin), `limited` (of one client), `unavailable` (full or going down).
+    pub handshakes: BTreeMap<&'static str, u64>,
+    /// Sessions that ended, by [`CloseReason::name`].
+    pub closes: BTreeMap<&'static str, u64>,
+    /// TCP connections that were closed at once, because there were too many.
+    pub connections_refused: u64,
+    /// Connections, requests and sessions that were turned away, by cause: the name of the limit,
+    /// `draining` or `origin`.
+    pub refused: BTreeMap<&'static str, u64>,
+}
+
+/// What is queued in all outboxes together.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Queued {
+    /// Events that are not written yet.
+    pub packets: usize,
+    /// What they take on the wire.
+    pub bytes: usize,
+}
+
+impl Default for Counters {
+    fn default() -> Self {
+        Self {
+            bytes_in: Counter::new(),
+            bytes_out: Counter::new(),
+            connections_refused: Counter::new(),
+            handshakes: Tally::of([ACCEPTED, MALFORMED, FORBIDDEN, LIMITED, UNAVAILABLE]),
+            closes: Tally::of(CloseReason::NAMES),
+        }
+    }
+}
+
+impl Counters {
+    /// Counts a request to open a session by its answer. `opens` tells an answer that opens one
+    /// from one that is only polite.
+    pub(crate) fn shake_hands(&self, answer: StatusCode, opens: bool) {
+        self.handshakes.increment(match answer {
+            StatusCode::OK | StatusCode::SWITCHING_PROTOCOLS if opens => ACCEPTED,
+            StatusCode::FORBIDDEN => FORBIDDEN,
+            StatusCode::TOO_MANY_REQUESTS => LIMITED,
+            StatusCode::SERVICE_UNAVAILABLE => UNAVAILABLE,
+            _ => MALFORMED,
+        });
+    }
+
+    pub(crate) fn close(&self, reason: CloseReason) {
+        self.closes.increment(reason.name());
+    }
+
+    pub(crate) fn counts(&self) -> Counts {
+        Counts {
+            bytes_in: self.bytes_in.get(),
+            bytes_out: self.bytes_out.get(),
+            handshakes: self.handshakes.counts(),
+            closes: self.closes.counts(),
+            connections_refused: self.connections_refused.get(),
+            refused: BTreeMap::new(),
+        }
+    }
+}
+
+const ACCEPTED: &str = "accepted";
+const MALFORMED: &str = "malformed";
+const FORBIDDEN: &str = "forbidden";
+const LIMITED: &str = "limited";
+const UNAVAILABLE: &str = "unavailable";

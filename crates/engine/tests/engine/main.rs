@@ -1,0 +1,17 @@
+//! The engine against real sockets on loopback, spoken to byte by byte.
+
+#![allow(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
+
+mod busy;
+mod client;
+mod handshake;
+mod heartbeat;
+mod hostile;
+mod limits;
+mod logs;
+mod origin;
+mod polling;
+mod server;
+mod socket_io;
+mod upgrade;
+mod websocket;
