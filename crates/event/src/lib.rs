@@ -1,0 +1,49 @@
+//! What happens in a WhatsApp CRM, and who hears it.
+//!
+//! # Layout
+//!
+//! - [`id`], [`room`], [`position`], [`time`], [`clock`]: the words of the domain, valid by
+//!   construction.
+//! - [`draft`]: what a producer sends.
+//! - [`catalogue`]: all events that there are; [`Catalogue::accept`] is the one way from a draft
+//!   to an event. [`rejected`] says why not, [`accepted`] what came of it.
+//! - [`event`]: what a draft becomes. Nothing validates again after it.
+//! - [`message`]: what is remembered of a message.
+//! - [`shape`], [`payload`], [`built_in`]: the contract, each payload described once.
+//!
+//! Pure: no I/O, no clock of its own, no randomness. What depends on those is an argument.
+
+pub mod accepted;
+pub mod built_in;
+pub mod catalogue;
+mod check;
+pub mod clock;
+pub mod draft;
+pub mod event;
+mod field;
+pub mod id;
+mod json;
+pub mod message;
+pub mod payload;
+pub mod position;
+pub mod rejected;
+pub mod room;
+pub mod shape;
+pub mod template;
+pub mod time;
+
+pub use accepted::{Accepted, AcceptedEvent, NeedsMessage};
+pub use built_in::{BUILT_IN, BuiltIn, DefaultAudience, Payload};
+pub use catalogue::{
+    Catalogue, CatalogueConfig, CatalogueError, Context, CustomEvent, Maker, UnknownCounts,
+};
+pub use clock::Clock;
+pub use draft::Draft;
+pub use event::{Audience, Event, EventParts};
+pub use id::{EventId, Id, InvalidId, TenantId, UserId};
+pub use message::{InvalidMessageState, MessageKey, MessageState};
+pub use position::{Epoch, InvalidPosition, Offset, Position};
+pub use rejected::Rejected;
+pub use room::{InvalidRoom, Room, RoomKind};
+pub use template::InvalidTemplate;
+pub use time::{InvalidTimestamp, Timestamp, WireTime};
