@@ -1,0 +1,93 @@
+//! The directory of a journal: made, proved to be usable, and held.
+
+use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::disk::OpenError;
+
+/// A journal's directory, held by this process until it is dropped.
+///
+/// The operating system releases the lock when the process ends, however it ends.
+#[derive(Debug)]
+pub(super) struct Place {
+    pub(super) file: PathBuf,
+    /// Room that is kept back.
+    pub(super) reserve: PathBuf,
+    _lock: File,
+}
+
+impl Place {
+    /// Takes the directory, and makes it and the file in it if they are missing. Only the owner
+    /// can look into what is made.
+    pub(super) fn take(directory: &Path) -> Result<Self, OpenError> {
+        make_directory(directory).map_err(|error| OpenError::io(directory, &error))?;
+        let lock_path = directory.join(LOCK_NAME);
+        let lock = open_or_make(&lock_path).map_err(|error| OpenError::io(directory, &error))?;
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                return Err(OpenError::InUse {
+                    path: directory.to_owned(),
+                });
+            }
+            Err(TryLockError::Error(error)) => return Err(OpenError::io(&lock_path, &error)),
+        }
+        let file = directory.join(FILE_NAME);
+        open_or_make(&file).map_err(|error| OpenError::io(&file, &error))?;
+        sync_directories(directory).map_err(|error| OpenError::io(directory, &error))?;
+        Ok(Self {
+            file,
+            reserve: directory.join(RESERVE_NAME),
+            _lock: lock,
+        })
+    }
+}
+
+fn make_directory(directory: &Path) -> io::Result<()> {
+    if directory.is_dir() {
+        return Ok(());
+    }
+    let mut builder = DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(directory)
+}
+
+pub(super) fn open_or_make(path: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create(true).truncate(false);
+    // SQLite gives its other files the mode of this one.
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(path)
+}
+
+/// Makes new names durable: that of the file in the directory, and that of the directory itself.
+#[cfg(unix)]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the disk journal is where files are touched"
+)]
+fn sync_directories(directory: &Path) -> io::Result<()> {
+    let directory = directory.canonicalize()?;
+    File::open(&directory)?.sync_all()?;
+    match directory.parent() {
+        // A parent that we may not read was not made by us.
+        Some(parent) => match File::open(parent) {
+            Ok(parent) => parent.sync_all(),
+            Err(_) => Ok(()),
+        },
+        None => Ok(()),
+    }
+}
+
+#[cfg(not(unix))]
+fn sync_directories(_: &Path) -> io::Result<()> {
+    Ok(())
+}
+
+const FILE_NAME: &str = "journal.db";
+const LOCK_NAME: &str = "journal.lock";
+const RESERVE_NAME: &str = "journal.reserve";

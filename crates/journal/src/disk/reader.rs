@@ -1,0 +1,249 @@
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use rusqlite::{Connection, OptionalExtension};
+use switchboard_event::{Epoch, Offset, Position, TenantId, Timestamp};
+use tokio::sync::Semaphore;
+
+use crate::disk::merge::Merge;
+use crate::disk::row::{self, record_columns};
+use crate::disk::{StorageError, schema};
+use crate::page::{Extent, PageBuilder, admit};
+use crate::{Key, Page, Partition, Query, ReadError, Record, TAIL_BATCH_MAX, Value};
+
+/// A small pool of connections that only read.
+///
+/// Each read is one transaction on one of tokio's blocking threads: it sees the journal as of
+/// one commit, and neither waits for the writer nor makes it wait.
+pub(crate) struct Readers {
+    path: PathBuf,
+    epoch: Epoch,
+    permits: Arc<Semaphore>,
+    idle: Mutex<Vec<Connection>>,
+}
+
+impl Readers {
+    pub(super) fn new(path: PathBuf, epoch: Epoch) -> Self {
+        let permits = Arc::new(Semaphore::new(READERS_MAX));
+        Self {
+            path,
+            epoch,
+            permits,
+            idle: Mutex::default(),
+        }
+    }
+
+    /// Refuses further reads. Those that run go on.
+    pub(super) fn close(&self) {
+        self.permits.close();
+        self.idle.lock().clear();
+    }
+
+    /// The records of a partition after a position and through an offset that was published, as
+    /// many as a tail returns at once.
+    pub(crate) async fn records(
+        self: &Arc<Self>,
+        partition: Partition,
+        after: Position,
+        through: Offset,
+    ) -> Result<Vec<Arc<Record>>, ReadError> {
+        self.run(move |connection| records(connection, partition, after, through))
+            .await
+    }
+
+    /// Answers a query from the index by room.
+    pub(super) async fn page(self: &Arc<Self>, query: Query) -> Result<Page, ReadError> {
+        let epoch = self.epoch;
+        self.run(move |connection| page(connection, &query, epoch))
+            .await
+    }
+
+    pub(super) async fn values(
+        self: &Arc<Self>,
+        tenant: TenantId,
+        keys: Vec<Key>,
+        now: Timestamp,
+    ) -> Result<Vec<Option<Value>>, ReadError> {
+        self.run(move |connection| values(connection, &tenant, &keys, now))
+            .await
+    }
+
+    async fn run<T: Send + 'static>(
+        self: &Arc<Self>,
+        read: impl FnOnce(&Connection) -> Result<T, StorageError> + Send + 'static,
+    ) -> Result<T, ReadError> {
+        let permits = Arc::clone(&self.permits);
+        let permit = permits
+            .acquire_owned()
+            .await
+            .map_err(|_| ReadError::Closed)?;
+        let readers = Arc::clone(self);
+        let outcome = tokio::task::spawn_blocking(move || {
+            let outcome = readers.read(read);
+            drop(permit);
+            outcome
+        });
+        match outcome.await {
+            Ok(outcome) => outcome.map_err(StorageError::into_read_error),
+            Err(error) => Err(ReadError::Unavailable {
+                reason: error.to_string(),
+            }),
+        }
+    }
+
+    /// Reads in one transaction. A connection that failed is not used again.
+    fn read<T>(
+        &self,
+        read: impl FnOnce(&Connection) -> Result<T, StorageError>,
+    ) -> Result<T, StorageError> {
+        let idle = self.idle.lock().pop();
+        let mut connection = match idle {
+            Some(connection) => connection,
+            None => schema::open_reader(&self.path)?,
+        };
+        let transaction = connection.transaction()?;
+        let value = read(&transaction)?;
+        transaction.finish()?;
+        if !self.permits.is_closed() {
+            self.idle.lock().push(connection);
+        }
+        Ok(value)
+    }
+}
+
+impl fmt::Debug for Readers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Readers")
+            .field("path", &self.path)
+            .finish_non_exhaustive()
+    }
+}
+
+fn extent(
+    connection: &Connection,
+    partition: Partition,
+    epoch: Epoch,
+) -> Result<Extent, StorageError> {
+    let mut select =
+        connection.prepare_cached("SELECT floor, head FROM partition WHERE id = ?1")?;
+    let extent = select.query_row([partition.index()], |row| {
+        let (floor, head) = (row::offset(row.get(0)?), row::offset(row.get(1)?));
+        Ok(Extent { epoch, floor, head })
+    });
+    Ok(extent?)
+}
+
+fn records(
+    connection: &Connection,
+    partition: Partition,
+    after: Position,
+    through: Offset,
+) -> Result<Vec<Arc<Record>>, StorageError> {
+    // The ring has compared the epoch.
+    let epoch = after.epoch;
+    extent(connection, partition, epoch)?.check(after)?;
+    let mut select = connection.prepare_cached(concat!(
+        "SELECT ",
+        record_columns!(),
+        " FROM record WHERE partition = ?1 AND offset > ?2 AND offset <= ?3 \
+         ORDER BY offset LIMIT ?4"
+    ))?;
+    let bounds = (
+        partition.index(),
+        row::stored(after.offset.as_u64()),
+        row::stored(through.as_u64()),
+        row::stored(TAIL_BATCH_MAX),
+    );
+    let mut rows = select.query(bounds)?;
+    let (mut records, mut payload) = (Vec::new(), 0);
+    while let Some(row) = rows.next()? {
+        let record = row::shared(row, epoch)?;
+        payload += record.event.data().len();
+        records.push(record);
+        if payload > Query::BYTES_MAX {
+            break;
+        }
+    }
+    if records.is_empty() {
+        let reason = format!(
+            "no record follows offset {} of partition {partition}",
+            after.offset
+        );
+        return Err(StorageError::Damaged(reason));
+    }
+    Ok(records)
+}
+
+fn page(connection: &Connection, query: &Query, epoch: Epoch) -> Result<Page, StorageError> {
+    let extent = extent(connection, query.partition, epoch)?;
+    let Some(through) = admit(query, &extent)? else {
+        return Ok(Page {
+            records: Vec::new(),
+            next: None,
+        });
+    };
+    let mut select = connection.prepare_cached(concat!(
+        "SELECT ",
+        record_columns!(),
+        " FROM record WHERE seq = ?1"
+    ))?;
+    let mut page = PageBuilder::new(query, through);
+    let mut merge = Merge::start(connection, query, through)?;
+    while let Some(entry) = merge.next(connection)? {
+        let missing = || {
+            let (offset, partition) = (entry.offset, query.partition);
+            StorageError::Damaged(format!(
+                "record {offset} of partition {partition} is missing"
+            ))
+        };
+        let mut rows = select.query([entry.seq])?;
+        let row = rows.next()?.ok_or_else(missing)?;
+        let record = row::shared(row, epoch)?;
+        if record.position.offset != entry.offset {
+            return Err(missing());
+        }
+        if page.offer(record).is_break() {
+            break;
+        }
+    }
+    Ok(page.finish())
+}
+
+fn values(
+    connection: &Connection,
+    tenant: &TenantId,
+    keys: &[Key],
+    now: Timestamp,
+) -> Result<Vec<Option<Value>>, StorageError> {
+    keys.iter()
+        .map(|key| value(connection, tenant, key, now))
+        .collect()
+}
+
+/// The value of a key, unless it expired.
+pub(super) fn value(
+    connection: &Connection,
+    tenant: &TenantId,
+    key: &Key,
+    now: Timestamp,
+) -> Result<Option<Value>, StorageError> {
+    let mut select = connection.prepare_cached(
+        "SELECT version, expires_at, checksum, value FROM state WHERE tenant = ?1 AND key = ?2",
+    )?;
+    let place = (tenant.as_str(), key.as_str());
+    let value = select
+        .query_row(place, |row| Ok(row::value(row, tenant, key)))
+        .optional()?;
+    let Some(value) = value.transpose()? else {
+        return Ok(None);
+    };
+    Ok(value
+        .expires_at
+        .is_none_or(|end| end > now)
+        .then_some(value))
+}
+
+/// How many reads run at once. More would only wait for the same disk.
+const READERS_MAX: usize = 4;

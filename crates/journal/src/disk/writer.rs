@@ -1,0 +1,322 @@
+use std::collections::BTreeMap;
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::thread::Builder;
+use std::time::{Duration, Instant};
+
+use rusqlite::{Connection, TransactionBehavior};
+use switchboard_event::Timestamp;
+use tokio::sync::watch;
+use tracing::{error, info};
+
+use crate::decide::{Place as At, Plan, Refusal, decide};
+use crate::disk::checkpoint::Checkpoints;
+use crate::disk::insert::{Stored, insert};
+use crate::disk::ledger::Ledger;
+use crate::disk::place::Place;
+use crate::disk::queue::{Append, Job, Queue, SessionJob};
+use crate::disk::reserve::Reserve;
+use crate::disk::retention::{Retention, instant};
+use crate::disk::session::Table;
+use crate::disk::upkeep::MEND_INTERVAL;
+use crate::disk::{DiskConfig, OpenError, Shared, StorageError};
+use crate::{AppendError, Appended, Batch, Health, Partition, Record};
+
+/// What one transaction writes. Appends and session writes do not see each other.
+#[derive(Default)]
+struct Group {
+    appends: Vec<Append>,
+    sessions: Vec<Box<dyn SessionJob>>,
+    bytes: usize,
+    /// The last time that one of them told.
+    now: Option<Timestamp>,
+}
+
+impl Group {
+    fn take(&mut self, job: Job) {
+        match job {
+            Job::Append(append) => {
+                self.bytes += append.batch.bytes();
+                self.now = Some(append.now);
+                self.appends.push(*append);
+            }
+            Job::Session(session) => {
+                self.bytes += session.bytes();
+                self.now = session.now().or(self.now);
+                self.sessions.push(session);
+            }
+        }
+    }
+
+    fn is_full(&self) -> bool {
+        self.appends.len() + self.sessions.len() >= GROUP_JOBS_MAX || self.bytes >= GROUP_BYTES_MAX
+    }
+}
+
+/// The one thread that writes: it commits what is waiting in groups, and tends to the file in
+/// between.
+pub(super) struct Writer {
+    pub(super) connection: Connection,
+    pub(super) ledger: Ledger,
+    /// Whether the last write failed, so that the ledger must be read again.
+    pub(super) in_doubt: bool,
+    pub(super) shared: Arc<Shared>,
+    queue: Receiver<Job>,
+    sessions_max: NonZeroU32,
+    pub(super) retention: Retention,
+    pub(super) reserve: Reserve,
+    /// When a failing disk was last tended to.
+    pub(super) mended: Option<Instant>,
+    pub(super) checkpoints: Checkpoints,
+    /// Dropped last: the directory is ours until everything else is closed.
+    _place: Place,
+}
+
+impl Writer {
+    /// Starts the thread. The receiver learns when it has ended.
+    pub(super) fn start(
+        connection: Connection,
+        ledger: Ledger,
+        shared: Arc<Shared>,
+        place: Place,
+        config: &DiskConfig,
+    ) -> Result<(Queue, watch::Receiver<bool>), OpenError> {
+        let path = place.file.clone();
+        let checkpoints =
+            Checkpoints::start(path.clone()).map_err(|error| OpenError::io(&path, &error))?;
+        let (queue, jobs) = Queue::new();
+        let writer = Self {
+            connection,
+            ledger,
+            in_doubt: false,
+            reserve: Reserve::hold(place.reserve.clone(), config.reserve_bytes),
+            mended: None,
+            shared,
+            queue: jobs,
+            sessions_max: config.sessions_max,
+            retention: Retention::new(config),
+            checkpoints,
+            _place: place,
+        };
+        let (ended, ending) = watch::channel(false);
+        let run = move || {
+            writer.run();
+            ended.send_replace(true);
+        };
+        Builder::new()
+            .name("journal-writer".to_owned())
+            .spawn(run)
+            .map_err(|error| OpenError::io(&path, &error))?;
+        Ok((queue, ending))
+    }
+
+    fn run(mut self) {
+        loop {
+            let (appended, is_quiet) = match self.queue.recv_timeout(self.patience()) {
+                Ok(first) => {
+                    let group = self.gather(first);
+                    (self.commit(group), false)
+                }
+                Err(RecvTimeoutError::Timeout) => (0, true),
+                Err(RecvTimeoutError::Disconnected) => return,
+            };
+            self.tend(appended, is_quiet);
+        }
+    }
+
+    /// How long to wait for work before doing something else.
+    fn patience(&self) -> Duration {
+        if self.is_failing() || self.in_doubt {
+            MEND_INTERVAL
+        } else if self.retention.is_busy() {
+            Duration::ZERO
+        } else {
+            REST_INTERVAL
+        }
+    }
+
+    /// Takes what is waiting along, without waiting for more: an idle journal adds no delay, and
+    /// under load a group is what came in during the last sync.
+    fn gather(&self, first: Job) -> Group {
+        let mut group = Group::default();
+        group.take(first);
+        while !group.is_full() {
+            let Ok(job) = self.queue.try_recv() else {
+                break;
+            };
+            group.take(job);
+        }
+        group
+    }
+
+    /// Writes a group, makes it visible and answers everybody in it. Answers how many records
+    /// there were.
+    fn commit(&mut self, mut group: Group) -> usize {
+        if let Some(now) = group.now {
+            self.retention.told(now);
+        }
+        match self.write(&mut group) {
+            Ok(outcomes) => {
+                self.recovered();
+                let count = self.publish(group.appends, outcomes);
+                for session in group.sessions {
+                    session.answer(Ok(()));
+                }
+                count
+            }
+            Err(error) => {
+                let reason = self.failed(&error);
+                for append in group.appends {
+                    let reason = reason.clone();
+                    // Who does not wait any more needs no answer.
+                    let _ = append.answer.send(Err(AppendError::Unavailable { reason }));
+                }
+                for session in group.sessions {
+                    session.answer(Err(&reason));
+                }
+                0
+            }
+        }
+    }
+
+    /// One transaction for the whole group. What is refused has written nothing; after an error
+    /// nothing of the group was written, and the ledger is as before.
+    fn write(&mut self, group: &mut Group) -> Result<Vec<Result<Plan, AppendError>>, StorageError> {
+        self.settle()?;
+        let begin = instant();
+        let mut ledger = self.ledger.clone();
+        let transaction = self
+            .connection
+            .transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let mut outcomes = Vec::with_capacity(group.appends.len());
+        for Append { batch, now, .. } in &group.appends {
+            let head = ledger.partition(batch.partition()).head;
+            let outcome = match decide(batch, head, *now, &mut Stored(&transaction)) {
+                Ok(plan) => Ok(plan),
+                Err(Refusal::Batch(error)) => Err(error),
+                // The batch that needs that row is refused, the others need not suffer. Deciding
+                // has written nothing.
+                Err(Refusal::Storage(error)) if error.is_of_a_row() => {
+                    let reason = error.to_string();
+                    error!(%reason, "journal is damaged");
+                    Err(AppendError::Unavailable { reason })
+                }
+                Err(Refusal::Storage(error)) => return Err(error),
+            };
+            if let Ok(plan) = &outcome
+                && !plan.is_empty(batch)
+            {
+                insert(&transaction, batch, plan, *now, &mut ledger)?;
+            }
+            outcomes.push(outcome);
+        }
+        let mut table = Table {
+            connection: &transaction,
+            ledger: &mut ledger,
+            count_max: self.sessions_max,
+        };
+        for session in &mut group.sessions {
+            session.write(&mut table)?;
+        }
+        ledger.store(&transaction, &self.ledger)?;
+        // Returns once the write-ahead log is synced: `synchronous` is FULL.
+        transaction.commit()?;
+        self.shared.counters.commits.observe(begin.elapsed());
+        self.keep(ledger);
+        Ok(outcomes)
+    }
+
+    fn publish(&self, appends: Vec<Append>, outcomes: Vec<Result<Plan, AppendError>>) -> usize {
+        let mut records: BTreeMap<Partition, Vec<Arc<Record>>> = BTreeMap::new();
+        let mut answers = Vec::with_capacity(appends.len());
+        for (append, outcome) in appends.into_iter().zip(outcomes) {
+            let Append {
+                batch,
+                answer,
+                room,
+                ..
+            } = append;
+            let outcome = outcome.map(|plan| self.appended(batch, &plan, &mut records));
+            answers.push((answer, outcome, room));
+        }
+        let count: usize = records.values().map(Vec::len).sum();
+        self.shared.counters.appended.add(count as u64);
+        for (partition, records) in records {
+            self.shared.rings[usize::from(partition.index())].publish(records);
+        }
+        for (answer, outcome, room) in answers {
+            drop(room);
+            // Who does not wait any more needs no answer.
+            let _ = answer.send(outcome);
+        }
+        count
+    }
+
+    fn appended(
+        &self,
+        batch: Batch,
+        plan: &Plan,
+        records: &mut BTreeMap<Partition, Vec<Arc<Record>>>,
+    ) -> Vec<Appended> {
+        let partition = batch.partition();
+        let extent = self.shared.rings[usize::from(partition.index())].extent();
+        let (events, _) = batch.into_contents();
+        let appended = events
+            .into_iter()
+            .zip(&plan.places)
+            .map(|(event, place)| match *place {
+                At::Old(offset) => Appended {
+                    position: extent.position(offset),
+                    duplicate: true,
+                },
+                At::New(offset) => {
+                    let position = extent.position(offset);
+                    let record = Arc::new(Record { position, event });
+                    records.entry(partition).or_default().push(record);
+                    Appended {
+                        position,
+                        duplicate: false,
+                    }
+                }
+            });
+        appended.collect()
+    }
+
+    /// Goes on from what is stored now.
+    pub(super) fn keep(&mut self, ledger: Ledger) {
+        self.shared.counters.note(&ledger);
+        self.ledger = ledger;
+    }
+
+    pub(super) fn is_failing(&self) -> bool {
+        *self.shared.health.lock() != Health::Ready
+    }
+
+    pub(super) fn recovered(&self) {
+        let before = std::mem::replace(&mut *self.shared.health.lock(), Health::Ready);
+        if before != Health::Ready {
+            info!("journal works again");
+        }
+    }
+
+    pub(super) fn failed(&mut self, cause: &StorageError) -> String {
+        self.in_doubt = true;
+        let reason = cause.to_string();
+        let failing = Health::Failing {
+            reason: reason.clone(),
+        };
+        let before = std::mem::replace(&mut *self.shared.health.lock(), failing.clone());
+        if before != failing {
+            error!(%reason, "journal cannot append");
+        }
+        reason
+    }
+}
+
+/// How many batches and session writes one commit takes.
+const GROUP_JOBS_MAX: usize = 1_024;
+/// After how many bytes a group takes no more of them.
+const GROUP_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// How long the queue is empty before the writer looks after the file.
+const REST_INTERVAL: Duration = Duration::from_secs(5);
