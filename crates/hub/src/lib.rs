@@ -1,0 +1,20 @@
+//! Who hears what: rights, grants, rooms and fan-out.
+//!
+//! State machines without I/O. The hub knows neither how a delivery is encoded nor how it reaches
+//! a socket nor where records come from; it is generic over [`Post`], which the gateway implements.
+//!
+//! # Layout
+//!
+//! - [`access`]: [`Rights`] of a session and the [`Grant`] they make; a grant is the only way in.
+//! - [`pattern`]: how a token names the rooms that it covers.
+//! - [`hub`]: [`Hub`], [`Seat`] and [`Post`]: joining, leaving and fan-out.
+//! - `rooms`: the tables of one partition, behind one short lock.
+
+pub mod access;
+pub mod hub;
+pub mod pattern;
+mod rooms;
+
+pub use access::{Access, Denied, Grant, LinkRights, Rights};
+pub use hub::{Audience, Hub, HubStats, Joined, Post, Seat};
+pub use pattern::{InvalidPattern, Pattern};
