@@ -1,0 +1,197 @@
+//! What a client asks for, from an event's name and arguments.
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use switchboard_event::{Catalogue, Id, Position, Room, RoomKind};
+
+use crate::reply::Refused;
+
+/// One wish of a client.
+#[derive(Debug, Eq, PartialEq)]
+pub(crate) enum Command {
+    Subscribe { room: Room, after: Option<Position> },
+    Unsubscribe { room: Room },
+    Ping,
+}
+
+/// The second argument of a subscription.
+#[derive(Deserialize)]
+struct Options {
+    after: Option<String>,
+}
+
+impl Command {
+    /// How many arguments are looked at.
+    pub(crate) const ARGS_MAX: usize = 2;
+
+    /// Reads an event: `subscribe`, `unsubscribe` (with a whole room name), `subscribe:{kind}`,
+    /// `unsubscribe:{kind}` (with an id), `ping`.
+    pub(crate) fn parse(
+        name: &str,
+        args: &[&RawValue],
+        catalogue: &Catalogue,
+    ) -> Result<Self, Refused> {
+        let (verb, kind) = match name.split_once(':') {
+            Some((verb, kind)) => (verb, Some(kind)),
+            None => (name, None),
+        };
+        match (verb, kind) {
+            ("subscribe", _) => Ok(Self::Subscribe {
+                room: room(kind, args, catalogue)?,
+                after: after(args)?,
+            }),
+            ("unsubscribe", _) => Ok(Self::Unsubscribe {
+                room: room(kind, args, catalogue)?,
+            }),
+            ("ping", None) => Ok(Self::Ping),
+            _ => Err(Refused::UnknownEvent),
+        }
+    }
+}
+
+/// The room that the first argument names, alone or together with the event's own name.
+fn room(kind: Option<&str>, args: &[&RawValue], catalogue: &Catalogue) -> Result<Room, Refused> {
+    let expected = if kind.is_some() {
+        "an id"
+    } else {
+        "the name of a room"
+    };
+    let invalid = || Refused::Argument {
+        argument: 0,
+        expected,
+    };
+    let text = args
+        .first()
+        .and_then(|raw| text_of(raw))
+        .ok_or_else(invalid)?;
+    let Some(kind) = kind else {
+        return Ok(catalogue.room(&text)?);
+    };
+
+    let id: Id = text.parse().map_err(|_| invalid())?;
+    match kind {
+        "whatsapp" => Ok(Room::whatsapp(&id)?),
+        "campaign" => Ok(Room::campaign(&id)),
+        "contact" => Ok(Room::contact(&id)),
+        "flow" => Ok(Room::flow(&id)),
+        _ => match catalogue.room(&format!("{kind}:{id}")) {
+            Ok(room) if matches!(room.kind(), RoomKind::Custom(_)) => Ok(room),
+            _ => Err(Refused::UnknownEvent),
+        },
+    }
+}
+
+/// The position in `{after}` of the second argument.
+fn after(args: &[&RawValue]) -> Result<Option<Position>, Refused> {
+    let Some(raw) = args.get(1).filter(|raw| raw.get() != "null") else {
+        return Ok(None);
+    };
+    let options: Options = serde_json::from_str(raw.get()).map_err(|_| Refused::Argument {
+        argument: 1,
+        expected: "an object of options",
+    })?;
+    let position = options.after.map(|text| text.parse()).transpose();
+    position.map_err(|_| Refused::Argument {
+        argument: 1,
+        expected: "a position in `after`",
+    })
+}
+
+/// A text, or a number as its text.
+fn text_of(raw: &RawValue) -> Option<String> {
+    let text = raw.get();
+    if text.starts_with('"') {
+        return serde_json::from_str(text).ok();
+    }
+    let is_number = text.starts_with(|first: char| first == '-' || first.is_ascii_digit());
+    is_number.then(|| text.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use switchboard_event::CatalogueConfig;
+
+    use super::*;
+
+    #[test]
+    fn a_kind_and_an_id_name_a_room() {
+        for (name, args, room) in [
+            ("subscribe:whatsapp", r#"["1"]"#, "whatsapp:1"),
+            ("subscribe:campaign", "[7]", "campaign:7"),
+            (
+                "subscribe:contact",
+                r#"["55@s.whatsapp.net", null]"#,
+                "contact:55@s.whatsapp.net",
+            ),
+            ("subscribe:flow", r#"["f", {}]"#, "flow:f"),
+            ("subscribe:order", r#"["9"]"#, "order:9"),
+            ("subscribe", r#"["whatsapp:1:link"]"#, "whatsapp:1:link"),
+            ("subscribe", r#"["order:9"]"#, "order:9"),
+        ] {
+            let room = room.parse().unwrap();
+            assert_eq!(
+                parse(name, args),
+                Ok(Command::Subscribe { room, after: None })
+            );
+        }
+    }
+
+    #[test]
+    fn nobody_reaches_the_inner_room_by_an_id() {
+        assert_eq!(
+            parse("subscribe:whatsapp", r#"["1:link"]"#).map_err(|refused| refused.code()),
+            Err("invalid_room")
+        );
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_refused_with_its_argument() {
+        let code = |name: &str, args: &str| parse(name, args).map_err(|refused| refused.code());
+
+        assert_eq!(code("subscribe:contact", "[]"), Err("invalid_argument"));
+        assert_eq!(code("subscribe:contact", "[{}]"), Err("invalid_argument"));
+        assert_eq!(code("subscribe:contact", "[true]"), Err("invalid_argument"));
+        assert_eq!(
+            code("subscribe:contact", r#"["a b"]"#),
+            Err("invalid_argument")
+        );
+        assert_eq!(
+            code("subscribe:contact", r#"["a", 7]"#),
+            Err("invalid_argument")
+        );
+        assert_eq!(
+            code("subscribe:contact", r#"["a", {"after": "x"}]"#),
+            Err("invalid_argument")
+        );
+        assert_eq!(code("subscribe", r#"["a"]"#), Err("invalid_room"));
+        assert_eq!(code("subscribe", r#"["nothing:a"]"#), Err("invalid_room"));
+        assert_eq!(code("subscribe:user", r#"["a"]"#), Err("unknown_event"));
+        assert_eq!(code("subscribe:nothing", r#"["a"]"#), Err("unknown_event"));
+        assert_eq!(code("message:received", "[{}]"), Err("unknown_event"));
+    }
+
+    #[test]
+    fn a_position_to_go_on_from_is_read() {
+        let after = "00000000000000ab-7".parse().unwrap();
+
+        assert_eq!(
+            parse(
+                "subscribe:contact",
+                r#"["a", {"after": "00000000000000ab-7"}]"#
+            ),
+            Ok(Command::Subscribe {
+                room: "contact:a".parse().unwrap(),
+                after: Some(after)
+            })
+        );
+    }
+
+    fn parse(name: &str, args: &str) -> Result<Command, Refused> {
+        let config = CatalogueConfig {
+            rooms: vec!["order".into()],
+            ..CatalogueConfig::default()
+        };
+        let args: Vec<&RawValue> = serde_json::from_str(args).unwrap();
+        Command::parse(name, &args, &Catalogue::new(config).unwrap())
+    }
+}

@@ -1,0 +1,152 @@
+//! What the clients' side counts.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use switchboard_metrics::{Counter, Histogram, HistogramSnapshot, Tally};
+
+use crate::reply::Refused;
+use crate::unauthorized::Unauthorized;
+
+/// Counts of all clients together. Each label is a word of this crate.
+#[derive(Debug)]
+pub(crate) struct Counters {
+    pub(crate) falls: Counter,
+    records: Counter,
+    deliveries: Tally,
+    recoveries: Tally,
+    subscriptions: Tally,
+    unauthorized: Tally,
+    fan_out: Histogram,
+    lag: Histogram,
+}
+
+/// What the clients' side has done since it was made.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Counts {
+    /// Records that were fanned out.
+    pub records: u64,
+    /// Records that were handed to clients, by path: `live`, `missed` (read for a client that came
+    /// back or fell behind), `replayed` (what a room said before a subscription).
+    pub deliveries: BTreeMap<&'static str, u64>,
+    /// How often a client fell behind.
+    pub falls: u64,
+    /// Clients that were let in, or not, by how they went on: `new` (did not ask to go on),
+    /// `recovered`, `unknown` (nothing is kept of the session), `history_lost` (retention took what
+    /// it missed), `refused` (told to try again).
+    pub recoveries: BTreeMap<&'static str, u64>,
+    /// Subscriptions by `ok` or the code of the refusal.
+    pub subscriptions: BTreeMap<&'static str, u64>,
+    /// Clients that were not let in, by code.
+    pub unauthorized: BTreeMap<&'static str, u64>,
+    /// How long it took to hand one record to all who hear it.
+    pub fan_out: HistogramSnapshot,
+    /// How long after its acceptance a record was handed to those who hear it.
+    pub lag: HistogramSnapshot,
+}
+
+/// How records reach a client.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Path {
+    Live,
+    Missed,
+    Replayed,
+}
+
+/// How a client that was authenticated went on.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Continuation {
+    New,
+    Recovered,
+    Unknown,
+    HistoryLost,
+    Refused,
+}
+
+impl Default for Counters {
+    fn default() -> Self {
+        Self {
+            falls: Counter::new(),
+            records: Counter::new(),
+            deliveries: Tally::of([Path::Live, Path::Missed, Path::Replayed].map(Path::name)),
+            recoveries: Tally::of(Continuation::ALL.map(Continuation::name)),
+            subscriptions: Tally::of([OK, "forbidden"]),
+            unauthorized: Tally::of(["unauthorized", "token_expired"]),
+            fan_out: Histogram::default(),
+            lag: Histogram::default(),
+        }
+    }
+}
+
+impl Counters {
+    /// A record was handed to so many recipients.
+    pub(crate) fn fan_out(&self, recipients: usize, took: Duration, lag: Duration) {
+        self.records.increment();
+        self.deliver(Path::Live, recipients);
+        self.fan_out.observe(took);
+        self.lag.observe(lag);
+    }
+
+    pub(crate) fn deliver(&self, path: Path, count: usize) {
+        self.deliveries.add(path.name(), count as u64);
+    }
+
+    pub(crate) fn go_on(&self, continuation: Continuation) {
+        self.recoveries.increment(continuation.name());
+    }
+
+    pub(crate) fn subscribe(&self, outcome: Result<(), &Refused>) {
+        let code = outcome.err().map_or(OK, Refused::code);
+        self.subscriptions.increment(code);
+    }
+
+    pub(crate) fn refuse(&self, reason: &Unauthorized) {
+        self.unauthorized.increment(reason.code());
+    }
+
+    pub(crate) fn counts(&self) -> Counts {
+        Counts {
+            records: self.records.get(),
+            deliveries: self.deliveries.counts(),
+            falls: self.falls.get(),
+            recoveries: self.recoveries.counts(),
+            subscriptions: self.subscriptions.counts(),
+            unauthorized: self.unauthorized.counts(),
+            fan_out: self.fan_out.snapshot(),
+            lag: self.lag.snapshot(),
+        }
+    }
+}
+
+impl Path {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Live => "live",
+            Self::Missed => "missed",
+            Self::Replayed => "replayed",
+        }
+    }
+}
+
+impl Continuation {
+    const ALL: [Self; 5] = [
+        Self::New,
+        Self::Recovered,
+        Self::Unknown,
+        Self::HistoryLost,
+        Self::Refused,
+    ];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::New => "new",
+            Self::Recovered => "recovered",
+            Self::Unknown => "unknown",
+            Self::HistoryLost => "history_lost",
+            Self::Refused => "refused",
+        }
+    }
+}
+
+/// The code of a subscription that was taken.
+const OK: &str = "ok";

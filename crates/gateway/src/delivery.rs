@@ -1,0 +1,172 @@
+//! A record, encoded once for everybody, and the line that it goes to.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use serde_json::json;
+use switchboard_engine::{Packet, SocketHandle};
+use switchboard_event::{Offset, Position, Timestamp};
+use switchboard_hub::Post;
+use switchboard_journal::Record;
+use switchboard_protocol::socket_io::Namespace;
+
+/// What a whole room is sent: `["name",{..},"position"]`.
+///
+/// The last argument is the position of the line, which is Socket.IO's recovery offset.
+#[derive(Clone)]
+pub(crate) struct Delivery {
+    pub(crate) packet: Arc<Packet>,
+    pub(crate) offset: Offset,
+    pub(crate) mark: Mark,
+}
+
+/// How far a line has come once a packet of it is written, as an outbox counts.
+///
+/// What is said of a position comes behind its record, so that a line that was caught up to there
+/// takes it for new, and the record itself for one that it has had.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub(crate) struct Mark(u64);
+
+/// The newest deliveries of a partition, for lines that come back: many ask for the same ones.
+#[derive(Default)]
+pub(crate) struct Recent {
+    deliveries: VecDeque<Delivery>,
+    bytes: usize,
+}
+
+/// One session's line, as the hub knows it.
+#[derive(Clone)]
+pub(crate) struct Line(pub(crate) SocketHandle);
+
+impl Mark {
+    /// Of what does not move the line.
+    pub(crate) const NONE: Self = Self(0);
+
+    /// Of the record at `offset`.
+    pub(crate) fn of_record(offset: Offset) -> Self {
+        Self(offset.as_u64() << 1)
+    }
+
+    /// Of what tells that the line has come to `offset`.
+    pub(crate) fn of_sync(offset: Offset) -> Self {
+        Self(offset.as_u64() << 1 | 1)
+    }
+
+    /// How far a line has come of which this was written last.
+    pub(crate) fn offset(written: u64) -> Offset {
+        Offset::new(written >> 1)
+    }
+
+    pub(crate) fn as_u64(self) -> u64 {
+        self.0
+    }
+}
+
+impl Delivery {
+    pub(crate) fn of(record: &Record) -> Self {
+        let event = &record.event;
+        Self {
+            packet: Arc::new(self::event(event.name(), event.data(), record.position)),
+            offset: record.position.offset,
+            mark: Mark::of_record(record.position.offset),
+        }
+    }
+
+    /// How many bytes one connection is sent.
+    pub(crate) fn wire_len(&self) -> usize {
+        self.packet.wire_len()
+    }
+}
+
+impl Recent {
+    /// Keeps `delivery`, which is newer than all others.
+    pub(crate) fn push(&mut self, delivery: Delivery) {
+        self.bytes += delivery.wire_len();
+        self.deliveries.push_back(delivery);
+        while self.bytes > Self::BYTES_MAX || self.deliveries.len() > Self::DELIVERIES_MAX {
+            match self.deliveries.pop_front() {
+                Some(oldest) => self.bytes -= oldest.wire_len(),
+                None => break,
+            }
+        }
+    }
+
+    pub(crate) fn find(&self, offset: Offset) -> Option<&Delivery> {
+        let index = self
+            .deliveries
+            .binary_search_by_key(&offset, |one| one.offset)
+            .ok()?;
+        self.deliveries.get(index)
+    }
+
+    pub(crate) fn clear(&mut self) {
+        *self = Self::default();
+    }
+
+    const DELIVERIES_MAX: usize = 1_024;
+    const BYTES_MAX: usize = 1 << 20;
+}
+
+impl Post for Line {
+    type Delivery = Delivery;
+
+    /// An outbox that is full tells its own session that it fell behind.
+    fn post(&self, delivery: &Delivery) {
+        self.0
+            .post(Arc::clone(&delivery.packet), delivery.mark.as_u64());
+    }
+}
+
+/// Where the line is: `["session:sync",{"position","timestamp","lagMs"},"position"]`.
+pub(crate) fn sync(position: Position, now: Timestamp, lag_ms: u64) -> Delivery {
+    let data = json!({
+        "position": position.to_string(),
+        "timestamp": now.to_string(),
+        "lagMs": lag_ms,
+    });
+    Delivery {
+        packet: Arc::new(event("session:sync", data.to_string().as_bytes(), position)),
+        offset: position.offset,
+        mark: Mark::of_sync(position.offset),
+    }
+}
+
+/// An event of the line.
+fn event(name: &str, data: &[u8], position: Position) -> Packet {
+    packet(name, data, &format!("\"{position}\""))
+}
+
+/// A record of the past of one room: `["name",{..},{"position":"..","replay":true}]`.
+///
+/// The position is not a bare string, so that the recovery offset of the client never goes back.
+pub(crate) fn replayed(record: &Record) -> Packet {
+    let mark = json!({ "position": record.position.to_string(), "replay": true });
+    packet(record.event.name(), record.event.data(), &mark.to_string())
+}
+
+fn packet(name: &str, data: &[u8], last: &str) -> Packet {
+    Packet::event(
+        &Namespace::ROOT,
+        None,
+        name,
+        &[data, last.as_bytes()],
+        Vec::new(),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_tells_a_position_comes_behind_its_record_and_before_the_next() {
+        let at = Offset::new(7);
+
+        assert!(Mark::of_record(at) < Mark::of_sync(at));
+        assert!(Mark::of_sync(at) < Mark::of_record(at.next()));
+        assert!(Mark::NONE < Mark::of_sync(Offset::ZERO));
+        for mark in [Mark::of_record(at), Mark::of_sync(at)] {
+            assert_eq!(Mark::offset(mark.as_u64()), at);
+        }
+    }
+}

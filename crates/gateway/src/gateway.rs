@@ -1,0 +1,480 @@
+//! The engine's application: one entry for each thing that a client does.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::{Deserialize, Deserializer};
+use serde_json::json;
+use serde_json::value::RawValue;
+use switchboard_engine::{
+    AckId, Admission, Application, Connect, DisconnectReason, Handling, Handshake, Incoming,
+    Refusal,
+};
+use switchboard_event::{Catalogue, Clock, Position, Room};
+use switchboard_journal::{Journal, ReadError, Sessions};
+use tokio::time::MissedTickBehavior;
+use tracing::{debug, error, info, warn};
+
+use crate::auth::{Authenticator, Identity};
+use crate::catch_up::Behind;
+use crate::command::Command;
+use crate::counters::{Continuation, Counters, Counts};
+use crate::lane::Lane;
+use crate::pace::Held;
+use crate::recovery::{Claim, Recovery};
+use crate::replay::replay;
+use crate::reply::{Refused, Subscribed, answer};
+use crate::session::{Entry, Membership, Session};
+use crate::unauthorized::Unauthorized;
+
+/// Serves the clients of a journal: authenticates, grants, fans out.
+pub struct Gateway {
+    journal: Arc<dyn Journal>,
+    recovery: Recovery,
+    behind: Arc<Behind>,
+    counters: Arc<Counters>,
+    catalogue: Arc<Catalogue>,
+    authenticator: Authenticator,
+    clock: Clock,
+    config: Config,
+    lanes: Box<[Arc<Lane>]>,
+}
+
+/// Limits of the clients' side.
+#[derive(Clone, Copy, Debug)]
+pub struct Config {
+    /// Most rooms of one session, default 1000. Each costs about 100 bytes.
+    pub rooms_max: usize,
+    /// How long a client that went away may come back, default 24 h; at least three quarters of
+    /// it are kept. Each session that is kept costs a few hundred bytes on disk.
+    pub session_ttl: Duration,
+    /// How often each session is told how far its line has come, default 30 s. A shorter time
+    /// costs one write of every connection that much more often.
+    pub sync_interval: Duration,
+}
+
+/// How many clients, rooms and users this node has now.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, serde::Serialize)]
+pub struct Stats {
+    /// Clients that were let in.
+    pub connected: usize,
+    /// Rooms with at least one client.
+    pub rooms: usize,
+    /// Users with at least one client.
+    pub users: usize,
+    /// Clients that read the journal, because they were too slow to be fed live.
+    pub behind: usize,
+}
+
+/// What a client sends along with CONNECT.
+#[derive(Default, Deserialize)]
+struct Credentials {
+    #[serde(default, deserialize_with = "text")]
+    token: Option<String>,
+    /// By which a client comes back.
+    #[serde(default, deserialize_with = "text")]
+    pid: Option<String>,
+    /// What was last in an event that the client had.
+    #[serde(default, deserialize_with = "text")]
+    offset: Option<String>,
+}
+
+impl Gateway {
+    /// Begins at the head of each partition; [`run`](Self::run) then fans out what comes.
+    pub async fn new(
+        journal: Arc<dyn Journal>,
+        sessions: Arc<dyn Sessions>,
+        catalogue: Arc<Catalogue>,
+        authenticator: Authenticator,
+        clock: Clock,
+        config: Config,
+    ) -> Result<Self, ReadError> {
+        let counters = Arc::<Counters>::default();
+        let mut lanes = Vec::new();
+        for partition in journal.partitions().all() {
+            let head = journal.head(partition).await?;
+            lanes.push(Arc::new(Lane::new(partition, head, Arc::clone(&counters))));
+        }
+        let recovery = Recovery {
+            journal: Arc::clone(&journal),
+            sessions,
+            clock: clock.clone(),
+            ttl: config.session_ttl,
+        };
+        Ok(Self {
+            journal,
+            recovery,
+            behind: Arc::default(),
+            counters,
+            catalogue,
+            authenticator,
+            clock,
+            config,
+            lanes: lanes.into(),
+        })
+    }
+
+    /// Fans out what the journal says, until it is closed; one task per partition. Ends early only
+    /// if one of them dies, and then the server cannot go on.
+    pub async fn run(&self) {
+        let mut tasks = tokio::task::JoinSet::new();
+        for lane in &self.lanes {
+            let (lane, journal) = (Arc::clone(lane), Arc::clone(&self.journal));
+            let (clock, sync_interval) = (self.clock.clone(), self.config.sync_interval);
+            tasks.spawn(async move { lane.run(&*journal, &clock, sync_interval).await });
+        }
+        let fan_out = async {
+            // A partition that nobody fans out would be silent, and look alive: the first task
+            // that dies ends them all.
+            while let Some(ended) = tasks.join_next().await {
+                if let Err(failure) = ended {
+                    error!(error = %failure, "a fan-out task died");
+                    return;
+                }
+            }
+        };
+        tokio::select! {
+            () = fan_out => {}
+            () = self.keep_alive() => {}
+        }
+    }
+
+    /// How many clients, rooms and users there are now.
+    pub fn stats(&self) -> Stats {
+        self.lanes
+            .iter()
+            .map(|lane| lane.hub.stats())
+            .fold(Stats::default(), |sum, hub| Stats {
+                connected: sum.connected + hub.sessions,
+                rooms: sum.rooms + hub.rooms,
+                users: sum.users + hub.users,
+                behind: self.behind.count(),
+            })
+    }
+
+    /// What was done since the gateway was made.
+    pub fn counts(&self) -> Counts {
+        self.counters.counts()
+    }
+
+    fn authenticate(
+        &self,
+        from_payload: Option<&str>,
+        handshake: &Handshake,
+    ) -> Result<Identity, Unauthorized> {
+        let from_header = || {
+            let (scheme, token) = handshake.header("authorization")?.split_once(' ')?;
+            scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+        };
+        let token = from_payload
+            .or_else(from_header)
+            .ok_or(Unauthorized::Missing)?;
+        self.authenticator.authenticate(token, self.clock.now())
+    }
+
+    /// Lets a client go on where it was, or begin.
+    async fn admit(
+        &self,
+        identity: Identity,
+        credentials: &Credentials,
+        request: &Connect,
+    ) -> Result<Admission<Arc<Session>>, Refusal> {
+        let partition = self.journal.partitions().of(identity.rights.tenant());
+        let lane = &self.lanes[usize::from(partition.index())];
+        let offset = credentials.offset.as_deref();
+        let claim = credentials
+            .pid
+            .as_deref()
+            .and_then(|id| Claim::parse(id, offset));
+        let resumed = match &claim {
+            Some(claim) => self.recovery.resume(claim, &identity, request, lane).await,
+            None => Ok(None),
+        };
+        self.counters.go_on(match (&claim, &resumed) {
+            (None, _) => Continuation::New,
+            (Some(_), Ok(None)) => Continuation::Unknown,
+            (Some(_), Ok(Some(admission))) if admission.is_recovered() => Continuation::Recovered,
+            (Some(_), Ok(Some(_))) => Continuation::HistoryLost,
+            (Some(_), Err(_)) => Continuation::Refused,
+        });
+        match resumed? {
+            Some(admission) => Ok(admission),
+            None => Ok(self
+                .recovery
+                .begin(identity, request, Arc::clone(lane))
+                .await),
+        }
+    }
+
+    /// Keeps alive what belongs to connected clients, for ever.
+    async fn keep_alive(&self) {
+        let mut due = tokio::time::interval(self.recovery.keep_alive_interval());
+        due.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        // The first tick comes at once, when nobody is connected.
+        due.tick().await;
+        loop {
+            due.tick().await;
+            for lane in &self.lanes {
+                self.recovery.keep_alive(lane).await;
+            }
+        }
+    }
+
+    fn subscribe(
+        self: &Arc<Self>,
+        session: &Arc<Session>,
+        event: &Incoming,
+        room: Room,
+        after: Option<Position>,
+        ack: Option<AckId>,
+    ) -> Handling {
+        // From before the join, so that no live event comes before what it follows.
+        let held = after.map(|_| Held::begin(&session.handle));
+        let Entry { membership, joined } = match session.subscribe(&room, self.config.rooms_max) {
+            Ok(entry) => entry,
+            Err(refused) => {
+                self.counters.subscribe(Err(&refused));
+                return refuse(session, &event.name, ack, refused);
+            }
+        };
+        debug!(socket = %session.socket_id(), room = room.name(), "joined");
+        let (gateway, session) = (Arc::clone(self), Arc::clone(session));
+        let name = event.name.clone();
+        Handling::later(async move {
+            let is_new = !joined.is_empty();
+            let entered = gateway.enter(&session, &membership, is_new, after).await;
+            gateway.counters.subscribe(entered.as_ref().map(|_| ()));
+            match entered {
+                Ok(next) => {
+                    // Whoever was subscribed already must not be sent back behind what it has.
+                    let from = match after {
+                        Some(after) => membership.from.max(after.offset),
+                        None => membership.from,
+                    };
+                    let subscribed = Subscribed::new(room.name(), session.position(from), next);
+                    answer(&session.handle, &name, ack, Ok(subscribed));
+                }
+                Err(refused) => {
+                    // A refused subscription has no effect.
+                    session.leave(&joined);
+                    refuse(&session, &name, ack, refused);
+                }
+            }
+            drop(held);
+        })
+    }
+
+    /// What comes between a join and its ack: it is written down, so that no crash forgets it, and
+    /// what was missed is replayed.
+    async fn enter(
+        &self,
+        session: &Session,
+        membership: &Membership,
+        is_new: bool,
+        after: Option<Position>,
+    ) -> Result<Option<Position>, Refused> {
+        if is_new {
+            self.recovery.save(session).await?;
+        }
+        match after {
+            Some(after) => {
+                Ok(replay(&*self.journal, &self.clock, session, membership, after).await?)
+            }
+            None => Ok(None),
+        }
+    }
+
+    fn unsubscribe(
+        self: &Arc<Self>,
+        session: &Arc<Session>,
+        event: &Incoming,
+        room: Room,
+        ack: Option<AckId>,
+    ) -> Handling {
+        if let Err(refused) = session.unsubscribe(&room) {
+            return refuse(session, &event.name, ack, refused);
+        }
+        debug!(socket = %session.socket_id(), room = room.name(), "left");
+        let (gateway, session) = (Arc::clone(self), Arc::clone(session));
+        let name = event.name.clone();
+        Handling::later(async move {
+            // It is in force whatever becomes of the note.
+            if let Err(error) = gateway.recovery.save(&session).await {
+                warn!(socket = %session.socket_id(), %error, "a session could not be written");
+            }
+            let left = json!({ "ok": true, "room": room.name() });
+            answer(&session.handle, &name, ack, Ok(left));
+        })
+    }
+
+    fn pong(&self, session: &Session, ack: Option<AckId>) {
+        let timestamp = self.clock.now().as_millis();
+        let pong = json!({ "timestamp": timestamp }).to_string();
+        session.handle.emit("pong", &[pong.as_bytes()], Vec::new());
+        if let Some(ack) = ack {
+            let reply = json!({ "ok": true, "timestamp": timestamp }).to_string();
+            session.handle.ack(ack, &[reply.as_bytes()], Vec::new());
+        }
+    }
+}
+
+impl Application for Gateway {
+    type Socket = Arc<Session>;
+
+    async fn connect(
+        self: &Arc<Self>,
+        request: Connect,
+    ) -> Result<Admission<Arc<Session>>, Refusal> {
+        if !request.namespace.is_root() {
+            return Err(Refusal::invalid_namespace());
+        }
+        let credentials = Credentials::of(request.auth.as_deref());
+        let token = credentials.token.as_deref();
+        let identity = match self.authenticate(token, &request.handshake) {
+            Ok(identity) => identity,
+            Err(reason) => {
+                self.counters.refuse(&reason);
+                let client = request.handshake.address();
+                error!(%client, code = reason.code(), %reason, "authentication failed");
+                return Err(unauthorized(&reason));
+            }
+        };
+        let admission = self.admit(identity, &credentials, &request).await?;
+        let session = admission.socket();
+        info!(
+            client = %request.handshake.address(),
+            socket = %session.socket_id(),
+            tenant = %session.identity().rights.tenant(),
+            user = %session.identity().rights.user(),
+            recovered = admission.is_recovered(),
+            "connected"
+        );
+        Ok(admission)
+    }
+
+    fn event(self: &Arc<Self>, session: &Arc<Session>, mut event: Incoming) -> Handling {
+        let ack = event.ack.take();
+        let args: Vec<&RawValue> = event.args.iter().take(Command::ARGS_MAX).collect();
+        match Command::parse(&event.name, &args, &self.catalogue) {
+            Ok(Command::Subscribe { room, after }) => {
+                return self.subscribe(session, &event, room, after, ack);
+            }
+            Ok(Command::Unsubscribe { room }) => {
+                return self.unsubscribe(session, &event, room, ack);
+            }
+            Ok(Command::Ping) => self.pong(session, ack),
+            Err(refused) => {
+                if event.name.starts_with("subscribe") {
+                    self.counters.subscribe(Err(&refused));
+                }
+                return refuse(session, &event.name, ack, refused);
+            }
+        }
+        Handling::Done
+    }
+
+    fn behind(self: &Arc<Self>, session: &Arc<Session>) -> Handling {
+        let (journal, clock) = (Arc::clone(&self.journal), self.clock.clone());
+        self.behind.start(journal, clock, Arc::clone(session));
+        Handling::Done
+    }
+
+    fn disconnect(self: &Arc<Self>, session: Arc<Session>, reason: DisconnectReason) {
+        info!(
+            socket = %session.handle.id(),
+            tenant = %session.identity().rights.tenant(),
+            user = %session.identity().rights.user(),
+            %reason,
+            "disconnected"
+        );
+        let Some(credential) = session.credential() else {
+            return;
+        };
+        session.lane.unregister(credential);
+        if matches!(
+            reason,
+            DisconnectReason::ClientLeft | DisconnectReason::ServerLeft
+        ) {
+            self.recovery.forget(credential);
+        }
+    }
+}
+
+impl Credentials {
+    /// Reads what is readable; what is not is as good as absent.
+    fn of(auth: Option<&RawValue>) -> Self {
+        auth.and_then(|auth| serde_json::from_str(auth.get()).ok())
+            .unwrap_or_default()
+    }
+}
+
+/// Text, or nothing if it is anything else: one field that is odd leaves the others readable.
+fn text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    let value = <&RawValue>::deserialize(deserializer)?;
+    Ok(serde_json::from_str(value.get()).ok())
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            rooms_max: 1_000,
+            session_ttl: Duration::from_hours(24),
+            sync_interval: Duration::from_secs(30),
+        }
+    }
+}
+
+impl fmt::Debug for Gateway {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Gateway")
+            .field("stats", &self.stats())
+            .finish_non_exhaustive()
+    }
+}
+
+fn refuse(session: &Session, event: &str, ack: Option<AckId>, refused: Refused) -> Handling {
+    let (socket, code) = (session.handle.id(), refused.code());
+    match &refused {
+        Refused::Denied(reason) => warn!(
+            %socket,
+            tenant = %session.identity().rights.tenant(),
+            user = %session.identity().rights.user(),
+            code,
+            room = reason.room().name(),
+            %reason,
+            "refused"
+        ),
+        Refused::History(reason) => warn!(%socket, code, %reason, "refused"),
+        _ => debug!(%socket, code, reason = %refused, "refused"),
+    }
+    answer::<()>(&session.handle, event, ack, Err(refused));
+    Handling::Done
+}
+
+/// The reason is for the log; the client learns the code that a new token cures.
+fn unauthorized(reason: &Unauthorized) -> Refusal {
+    let data = json!({ "code": reason.code() }).to_string();
+    Refusal::ConnectError {
+        message: reason.message(),
+        data: RawValue::from_string(data).ok(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_field_that_is_not_text_counts_as_absent_and_leaves_the_others_readable() {
+        let auth = r#"{"token":"t","pid":7,"offset":{"a":[1]},"more":null}"#;
+        let auth = RawValue::from_string(auth.to_owned()).unwrap();
+
+        let credentials = Credentials::of(Some(&auth));
+
+        assert_eq!(credentials.token.as_deref(), Some("t"));
+        assert_eq!(credentials.pid, None);
+        assert_eq!(credentials.offset, None);
+    }
+}

@@ -1,0 +1,39 @@
+//! The clients' side: who are you, what may you hear, subscribe, replay, live.
+//!
+//! # Layout
+//!
+//! - [`gateway`]: [`Gateway`], the engine's application; one entry for each thing a client does.
+//! - [`auth`]: from a token to an [`Identity`].
+//! - `pool`: what many sessions have alike, kept once.
+//! - `command`: what a client asks for, from an event's name and arguments.
+//! - `session`: one client's rights, seat and rooms; subscribing and leaving.
+//! - `replay`: what a room said before a client joined it.
+//! - `missed`: what a line was not sent yet; `recovery`: coming back to it after a reconnect;
+//!   `catch_up`: reading it because the client is slow.
+//! - `lane`: one partition's hub and the task that fans its records out.
+//! - `delivery`: a record, encoded once for everybody, and the line that it goes to.
+//! - `reply`: acks, refusals and their codes. `counters`: what is counted of all this.
+
+pub mod auth;
+mod catch_up;
+mod command;
+mod counters;
+mod delivery;
+pub mod gateway;
+mod lane;
+mod missed;
+mod pace;
+mod pool;
+mod recovery;
+mod replay;
+mod reply;
+mod session;
+mod unauthorized;
+
+pub use auth::{
+    AccessPolicy, AuthConfig, Authenticator, Identity, InvalidKey, LinkDefault, Verification,
+};
+pub use counters::Counts;
+pub use gateway::{Config, Gateway, Stats};
+pub use session::Session;
+pub use unauthorized::{ClaimFault, InvalidToken, Unauthorized};

@@ -1,0 +1,74 @@
+//! What a line was not sent yet: read from the journal, filtered as live delivery filters.
+
+use std::sync::Arc;
+
+use switchboard_engine::Packet;
+use switchboard_event::{Offset, Position, Room, TenantId, Timestamp};
+use switchboard_journal::{Journal, Query, ReadError, TenantRoom};
+
+use crate::counters::Path;
+use crate::session::Session;
+
+/// One page of a line: packets with their marks.
+pub(crate) struct Missed {
+    pub(crate) packets: Vec<(Arc<Packet>, u64)>,
+    /// Where to go on, if this was not all.
+    pub(crate) next: Option<Position>,
+}
+
+/// Reads one page of what `session` should have been sent within (`after`, `through`].
+///
+/// A record is the line's if one of the session's rooms hears it and came live before it. What
+/// came live before the session was in any of its rooms is replay, and not the line's.
+pub(crate) async fn missed(
+    journal: &dyn Journal,
+    session: &Session,
+    after: Position,
+    through: Offset,
+    now: Timestamp,
+) -> Result<Missed, ReadError> {
+    let query = Query {
+        partition: session.lane.partition,
+        rooms: rooms_of(session),
+        after,
+        through,
+        limit: PAGE_RECORDS,
+        bytes_max: PAGE_BYTES,
+        now,
+    };
+    let page = journal.read(query).await?;
+    let lines = page.records.iter().filter(|record| session.hears(record));
+    let packets = lines.map(|record| {
+        let delivery = session.lane.delivery(record);
+        (delivery.packet, delivery.mark.as_u64())
+    });
+    let packets: Vec<_> = packets.collect();
+    session.lane.counters.deliver(Path::Missed, packets.len());
+    Ok(Missed {
+        packets,
+        next: page.next,
+    })
+}
+
+/// Where the journal keeps what the session hears: its rooms, and what is said to every tenant.
+fn rooms_of(session: &Session) -> Vec<TenantRoom> {
+    let tenant = session.identity().rights.tenant();
+    let own = session.rooms().into_iter().map(|room| TenantRoom {
+        tenant: tenant.clone(),
+        room,
+    });
+    own.chain(std::iter::once(everyone())).collect()
+}
+
+/// Where the journal keeps what is said to every tenant.
+pub(crate) fn everyone() -> TenantRoom {
+    let tenant = TenantId::everyone();
+    TenantRoom {
+        room: Room::team(&tenant),
+        tenant,
+    }
+}
+
+/// At most one page precedes a CONNECT reply, and one waits in an outbox while a line catches up.
+const PAGE_RECORDS: usize = 256;
+const PAGE_BYTES: usize = 256 * 1024;

@@ -1,0 +1,285 @@
+//! Coming back: what is kept of a session, and how its line goes on.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::task::{Context, Waker};
+use std::time::Duration;
+
+use switchboard_engine::{Admission, CloseReason, Connect, Refusal};
+use switchboard_event::{Clock, Position, Timestamp};
+use switchboard_journal::{
+    Claimed, Generation, Journal, ReadError, SessionError, SessionKey, Sessions, StoredSession,
+};
+use switchboard_protocol::{RecoveryId, SocketId};
+use tracing::{debug, warn};
+
+use crate::auth::Identity;
+use crate::lane::Lane;
+use crate::missed::{Missed, missed};
+use crate::session::Session;
+
+/// Keeps sessions so that their clients can come back. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Recovery {
+    pub(crate) journal: Arc<dyn Journal>,
+    pub(crate) sessions: Arc<dyn Sessions>,
+    pub(crate) clock: Clock,
+    pub(crate) ttl: Duration,
+}
+
+/// By which a client comes back: what is kept is found under the key, and belongs to the
+/// connection of the highest generation.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Credential {
+    pub(crate) key: SessionKey,
+    pub(crate) generation: Generation,
+}
+
+/// What a client that comes back sends along with CONNECT.
+#[derive(Debug)]
+pub(crate) struct Claim {
+    pub(crate) id: RecoveryId,
+    pub(crate) key: SessionKey,
+    /// The position of the last event that the client had; none if it had none.
+    pub(crate) offset: Option<Position>,
+}
+
+impl Claim {
+    /// Reads `pid` and `offset`; an offset that is no position counts as none, because it is then
+    /// not one of ours (any event may end in a string).
+    pub(crate) fn parse(id: &str, offset: Option<&str>) -> Option<Self> {
+        Some(Self {
+            id: id.parse().ok()?,
+            key: id.parse().ok()?,
+            offset: offset.and_then(|offset| offset.parse().ok()),
+        })
+    }
+}
+
+impl Recovery {
+    /// Lets a client in for the first time.
+    pub(crate) async fn begin(
+        &self,
+        identity: Identity,
+        request: &Connect,
+        lane: Arc<Lane>,
+    ) -> Admission<Arc<Session>> {
+        let session = Session::open(identity, request.handle.clone(), lane);
+        self.admit(session).await
+    }
+
+    /// Lets a client go on where it was, if that can be; `None` makes it a new one.
+    ///
+    /// The claim was authenticated by the token and each room is granted anew before anything is
+    /// read: who came back with less rights hears less.
+    pub(crate) async fn resume(
+        &self,
+        claim: &Claim,
+        identity: &Identity,
+        request: &Connect,
+        lane: &Arc<Lane>,
+    ) -> Result<Option<Admission<Arc<Session>>>, Refusal> {
+        let now = self.clock.now();
+        let (tenant, user) = (identity.rights.tenant(), identity.rights.user());
+        let claimed = self
+            .sessions
+            .claim(&claim.key, tenant, user, self.expiry(now), now);
+        let Claimed {
+            session: stored,
+            generation,
+        } = match claimed.await {
+            Ok(Some(claimed)) => claimed,
+            Ok(None) => return Ok(None),
+            Err(error) => {
+                warn!(%error, "a session could not be claimed");
+                return Err(Refusal::Close(CloseReason::Requested));
+            }
+        };
+        let Ok(socket_id) = stored.socket_id.parse::<SocketId>() else {
+            return Ok(None);
+        };
+        let owner = Credential {
+            key: claim.key,
+            generation,
+        };
+        // A half-open connection of the same client has lost it.
+        lane.evict(owner);
+
+        let after = line_position(claim.offset, stored.start);
+        let (handle, lane) = (request.handle.clone(), Arc::clone(lane));
+        let session = Session::resume(identity.clone(), handle, lane, &stored, after);
+        let page = missed(&*self.journal, &session, after, session.joined_at(), now).await;
+        match page {
+            Ok(page) => {
+                let session = Arc::new(session.owned_by(owner, socket_id));
+                self.go_on(&session, &stored, &page).await;
+                let admission = Admission::new(session).recoverable(claim.id);
+                Ok(Some(admission.recovered(socket_id, page.packets)))
+            }
+            // The history is gone: the rooms are joined all the same, and the client is told.
+            Err(
+                reason @ (ReadError::Trimmed { .. }
+                | ReadError::OtherEpoch { .. }
+                | ReadError::Ahead { .. }),
+            ) => {
+                debug!(%reason, "not recovered");
+                Ok(Some(self.admit(session.begun_anew()).await))
+            }
+            Err(error) => {
+                warn!(%error, "a session could not be recovered");
+                Err(Refusal::Close(CloseReason::Requested))
+            }
+        }
+    }
+
+    /// Puts a session that came back in its place. The claim was a write already; only rooms that
+    /// changed need another one.
+    async fn go_on(&self, session: &Arc<Session>, stored: &StoredSession, page: &Missed) {
+        debug!(socket = %session.socket_id(), missed = page.packets.len(), "recovered");
+        if page.next.is_some() {
+            session.handle.outbox().fall_behind();
+        }
+        if session.stored_rooms() != stored.rooms
+            && let Err(error) = self.save(session).await
+        {
+            // What is stored is more than what is left, and is checked again each time.
+            warn!(%error, "a recovered session could not be written");
+        }
+        if let Some(credential) = session.credential() {
+            session.lane.register(credential, &session.handle);
+        }
+    }
+
+    /// Writes what the session is now; its rooms are known again after a crash.
+    pub(crate) async fn save(&self, session: &Session) -> Result<(), SessionError> {
+        let Some(Credential { key, generation }) = session.credential() else {
+            return Ok(());
+        };
+        let now = self.clock.now();
+        self.sessions
+            .save(&key, generation, &session.stored(), self.expiry(now), now)
+            .await
+    }
+
+    /// Forgets a session whose client left on purpose.
+    ///
+    /// Begins at once, so that it comes before a claim that the client makes next.
+    pub(crate) fn forget(&self, Credential { key, generation }: Credential) {
+        let sessions = Arc::clone(&self.sessions);
+        let mut forgetting = Box::pin(async move {
+            if let Err(error) = sessions.remove(&key, generation).await {
+                // It expires by itself.
+                debug!(%error, "a session was not forgotten");
+            }
+        });
+        let begun = forgetting
+            .as_mut()
+            .poll(&mut Context::from_waker(Waker::noop()));
+        if begun.is_pending() {
+            tokio::spawn(forgetting);
+        }
+    }
+
+    /// Extends the life of what belongs to connected clients.
+    pub(crate) async fn keep_alive(&self, lane: &Lane) {
+        let now = self.clock.now();
+        for chunk in lane.credentials().chunks(KEEP_ALIVE_MAX) {
+            if let Err(error) = self.sessions.touch(chunk, self.expiry(now), now).await {
+                warn!(%error, "sessions were not kept alive");
+                return;
+            }
+        }
+    }
+
+    /// How often [`keep_alive`](Self::keep_alive) is due: a client that goes away has at least
+    /// three quarters of its time left.
+    pub(crate) fn keep_alive_interval(&self) -> Duration {
+        (self.ttl / 4).max(Duration::from_secs(1))
+    }
+
+    /// Gives a session a way to come back, if it can be written down.
+    async fn admit(&self, session: Session) -> Admission<Arc<Session>> {
+        let Some(id) = random_id() else {
+            return Admission::new(Arc::new(session));
+        };
+        let key = id.as_str().parse().expect("a recovery id is a session key");
+        let credential = Credential {
+            key,
+            generation: Generation::FIRST,
+        };
+        let socket_id = session.handle.id();
+        let session = Arc::new(session.owned_by(credential, socket_id));
+        match self.save(&session).await {
+            Ok(()) => {
+                session.lane.register(credential, &session.handle);
+                Admission::new(session).recoverable(id)
+            }
+            // Without a promise that could not be kept.
+            Err(error) => {
+                warn!(%error, "a session could not be written and will not be recovered");
+                Admission::new(session)
+            }
+        }
+    }
+
+    fn expiry(&self, now: Timestamp) -> Timestamp {
+        now.checked_add(self.ttl).unwrap_or(Timestamp::MAX)
+    }
+}
+
+impl Session {
+    fn stored(&self) -> StoredSession {
+        StoredSession {
+            socket_id: self.socket_id().as_str().into(),
+            tenant: self.identity().rights.tenant().clone(),
+            user: self.identity().rights.user().clone(),
+            start: self.start(),
+            rooms: self.stored_rooms(),
+        }
+    }
+}
+
+/// Where a line goes on: behind what its client had, but never before its own beginning.
+fn line_position(offset: Option<Position>, start: Position) -> Position {
+    match offset {
+        Some(offset) if offset.epoch != start.epoch || offset.offset > start.offset => offset,
+        _ => start,
+    }
+}
+
+fn random_id() -> Option<RecoveryId> {
+    let mut bytes = [0; 15];
+    getrandom::fill(&mut bytes).ok()?;
+    Some(RecoveryId::from_random(bytes))
+}
+
+/// How many sessions are kept alive in one call.
+const KEEP_ALIVE_MAX: usize = 1_000;
+
+#[cfg(test)]
+mod tests {
+    use switchboard_event::{Epoch, Offset};
+
+    use super::*;
+
+    #[test]
+    fn a_line_goes_on_behind_what_its_client_had_and_not_before_its_beginning() {
+        let at = |epoch, offset| Position {
+            epoch: Epoch::new(epoch),
+            offset: Offset::new(offset),
+        };
+
+        assert_eq!(line_position(None, at(1, 5)), at(1, 5));
+        assert_eq!(line_position(Some(at(1, 9)), at(1, 5)), at(1, 9));
+        assert_eq!(line_position(Some(at(1, 2)), at(1, 5)), at(1, 5));
+        assert_eq!(line_position(Some(at(2, 2)), at(1, 5)), at(2, 2));
+    }
+
+    #[test]
+    fn an_offset_that_is_not_ours_counts_as_none() {
+        let claim = Claim::parse("YHcX2sdAF1z452-HAAAW", Some("goodbye")).unwrap();
+
+        assert_eq!(claim.offset, None);
+        assert!(Claim::parse("short", None).is_none());
+    }
+}

@@ -1,0 +1,163 @@
+//! Acks, refusals and their codes.
+
+use serde::Serialize;
+use serde_json::json;
+use switchboard_engine::{AckId, SocketHandle};
+use switchboard_event::{InvalidRoom, Position};
+use switchboard_hub::Denied;
+use switchboard_journal::{ReadError, SessionError};
+
+/// Why a client's event had no effect. One function, [`code`](Self::code), turns it into what goes
+/// over the wire.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+pub(crate) enum Refused {
+    #[error("there is no such event")]
+    UnknownEvent,
+    #[error("argument {argument} is not {expected}")]
+    Argument {
+        argument: usize,
+        expected: &'static str,
+    },
+    #[error("{0}")]
+    Room(#[from] InvalidRoom),
+    #[error("room {0:?} cannot be left")]
+    AlwaysJoined(Box<str>),
+    #[error("no right to this room")]
+    Denied(#[from] Denied),
+    #[error("a session is in at most {rooms_max} rooms")]
+    TooManyRooms { rooms_max: usize },
+    #[error("{0}")]
+    History(#[from] ReadError),
+    #[error("{0}")]
+    Session(#[from] SessionError),
+}
+
+/// The answer to a subscription.
+#[derive(Debug, Serialize)]
+pub(crate) struct Subscribed {
+    ok: bool,
+    room: Box<str>,
+    position: String,
+    /// What was asked for is longer than one answer: subscribe again after this position.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next: Option<String>,
+    snapshot: serde_json::Map<String, serde_json::Value>,
+}
+
+impl Subscribed {
+    pub(crate) fn new(room: &str, position: Position, next: Option<Position>) -> Self {
+        Self {
+            ok: true,
+            room: room.into(),
+            position: position.to_string(),
+            next: next.map(|position| position.to_string()),
+            snapshot: serde_json::Map::new(),
+        }
+    }
+}
+
+impl Refused {
+    /// The stable code, listed in docs/wire.md.
+    pub(crate) fn code(&self) -> &'static str {
+        match self {
+            Self::UnknownEvent => "unknown_event",
+            Self::Argument { .. } => "invalid_argument",
+            Self::Room(_) | Self::AlwaysJoined(_) => "invalid_room",
+            Self::Denied(_) => "forbidden",
+            Self::TooManyRooms { .. } => "too_many_rooms",
+            Self::History(error) => match error {
+                ReadError::Trimmed { .. } => "position_too_old",
+                ReadError::OtherEpoch { .. } => "position_other_epoch",
+                ReadError::Ahead { .. } => "position_ahead",
+                ReadError::TooMany { .. } | ReadError::WrongPartition { .. } => "invalid_argument",
+                ReadError::Damaged { .. } | ReadError::Unavailable { .. } | ReadError::Closed => {
+                    "unavailable"
+                }
+            },
+            Self::Session(SessionError::Superseded) => "superseded",
+            Self::Session(_) => "unavailable",
+        }
+    }
+
+    /// When trying again makes sense, if it does.
+    fn retry_after_ms(&self) -> Option<u64> {
+        (self.code() == "unavailable").then_some(RETRY_AFTER_MS)
+    }
+
+    fn to_json(&self) -> serde_json::Value {
+        let message = match self {
+            // What failed inside is for the log.
+            Self::History(_) | Self::Session(_) if self.retry_after_ms().is_some() => {
+                "try again later".to_owned()
+            }
+            _ => self.to_string(),
+        };
+        let mut error = json!({ "code": self.code(), "message": message });
+        if let Some(retry_after_ms) = self.retry_after_ms() {
+            error["retryAfterMs"] = retry_after_ms.into();
+        }
+        error
+    }
+}
+
+/// Answers `event`: by its ack, or else, if it was refused, by a `session:error`.
+pub(crate) fn answer<T: Serialize>(
+    handle: &SocketHandle,
+    event: &str,
+    ack: Option<AckId>,
+    outcome: Result<T, Refused>,
+) {
+    match (outcome, ack) {
+        (Ok(value), Some(ack)) => {
+            let text = serde_json::to_string(&value).expect("replies have text keys");
+            handle.ack(ack, &[text.as_bytes()], Vec::new());
+        }
+        (Ok(_), None) => {}
+        (Err(refused), Some(ack)) => {
+            let text = json!({ "ok": false, "error": refused.to_json() }).to_string();
+            handle.ack(ack, &[text.as_bytes()], Vec::new());
+        }
+        (Err(refused), None) => {
+            let mut error = refused.to_json();
+            error["event"] = excerpt(event).into();
+            handle.emit("session:error", &[error.to_string().as_bytes()], Vec::new());
+        }
+    }
+}
+
+/// As much of a client's own word as it needs to recognise it.
+fn excerpt(event: &str) -> &str {
+    &event[..event.floor_char_boundary(EVENT_EXCERPT_LEN)]
+}
+
+const EVENT_EXCERPT_LEN: usize = 128;
+/// How long a client waits before it asks again for what was unavailable.
+const RETRY_AFTER_MS: u64 = 1_000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_passes_by_itself_says_when_to_try_again_and_not_what_failed() {
+        let refused = Refused::from(ReadError::Unavailable {
+            reason: "disk I/O error".into(),
+        });
+
+        assert_eq!(
+            refused.to_json(),
+            json!({"code": "unavailable", "message": "try again later", "retryAfterMs": 1_000})
+        );
+    }
+
+    #[test]
+    fn a_room_outside_the_rights_is_forbidden_and_not_described() {
+        let room = "contact:1".parse().unwrap();
+        let refused = Refused::from(Denied::NotCovered(room));
+
+        assert_eq!(
+            refused.to_json(),
+            json!({"code": "forbidden", "message": "no right to this room"})
+        );
+    }
+}
