@@ -1,0 +1,35 @@
+//! Limits of the producers' side.
+
+use std::time::Duration;
+
+/// What the producers' side takes, and for how long it remembers.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Longest body of `POST /v1/events`, in bytes. Default: 8 MiB. Each request in flight may hold
+    /// this much several times over.
+    pub body_len_max: usize,
+    /// Longest body of a webhook, in bytes. Default: 4 MiB; Meta sends up to 3 MB.
+    pub webhook_body_len_max: usize,
+    /// Most bytes of bodies that are being read or worked on at once, for producers and for
+    /// webhooks each. Default: 64 MiB. Beyond it the answer is 503.
+    pub bodies_len_max: usize,
+    /// Longest wait for the whole of a body. Default: 30 s. A slow sender holds its share of
+    /// `bodies_len_max` for as long.
+    pub body_timeout: Duration,
+    /// For how long a message's rooms are remembered for its later statuses, and what was told of it,
+    /// so that the same told again is no second event. Default: 7 days, which is as long as Meta
+    /// tries again. Costs a key in the journal for each message of that time.
+    pub message_retention: Duration,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            body_len_max: 8 << 20,
+            webhook_body_len_max: 4 << 20,
+            bodies_len_max: 64 << 20,
+            body_timeout: Duration::from_secs(30),
+            message_retention: Duration::from_hours(7 * 24),
+        }
+    }
+}

@@ -1,0 +1,42 @@
+//! The producers' side: what comes in over HTTP becomes durable events.
+//!
+//! # Layout
+//!
+//! - [`Ingest`]: what the side is made of; its router, and `publish` for programs.
+//! - `publish`, with `messages`: the one way from drafts to the journal. `outcome` is what comes of it.
+//! - `events`, with `draft`: `POST /v1/events`. `producer`: API keys.
+//! - `webhook`: who may call back; `source`: what every source makes; [`meta`]: Meta's Cloud API;
+//!   `lenient` and `node`: reading what nobody promises.
+//! - `problem`, `body`, `stats`, `config`: how we refuse, how much we read, what we count, the limits.
+//!
+//! Nothing here logs a payload, an address, a message id, or a key.
+
+mod body;
+mod config;
+mod derived;
+mod draft;
+mod events;
+mod hex;
+mod ingest;
+mod lenient;
+mod messages;
+pub mod meta;
+mod node;
+mod outcome;
+mod problem;
+mod producer;
+mod publish;
+mod source;
+mod stats;
+mod webhook;
+
+pub use config::Config;
+pub use derived::{Address, contact_id, message_id};
+pub use draft::{DRAFTS_MAX, InvalidDraft};
+pub use ingest::{Ingest, Parts, PublishError};
+pub use outcome::{Receipt, Refusal, Refused, Unavailable};
+pub use problem::Problem;
+pub use producer::{ApiKey, ApiKeys, InvalidKeyHash, KeyHash, Producer, Reach};
+pub use source::{Fact, Ignored, Item, Mapped};
+pub use stats::{IngestCounts, IngestStats};
+pub use webhook::{Endpoints, MetaEndpoint};

@@ -1,0 +1,147 @@
+//! What is remembered of messages: their rooms, found again by their statuses, and what was told.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use switchboard_event::{
+    Accepted, Event, Maker, MessageKey, MessageState, Rejected, TenantId, Timestamp,
+};
+use switchboard_journal::{Change, Expect, Journal, Key, ReadError, VALUES_MAX, Value};
+use tracing::{error, warn};
+
+use crate::outcome::Unavailable;
+use crate::source::Fact;
+
+/// The messages that a batch names: as they are stored, and as the batch will leave them.
+pub(crate) struct Messages(HashMap<Key, Message>);
+
+#[derive(Default)]
+struct Message {
+    stored: Option<Value>,
+    state: MessageState,
+    is_changed: bool,
+}
+
+impl Messages {
+    /// Reads what the journal knows of these messages.
+    pub(crate) async fn read(
+        journal: &dyn Journal,
+        tenant: &TenantId,
+        keys: impl Iterator<Item = Key>,
+        now: Timestamp,
+    ) -> Result<Self, Unavailable> {
+        let mut keys: Vec<Key> = keys.collect();
+        keys.sort_unstable();
+        keys.dedup();
+
+        let mut messages = HashMap::with_capacity(keys.len());
+        for keys in keys.chunks(VALUES_MAX) {
+            let values = journal
+                .values(tenant, keys, now)
+                .await
+                .map_err(|failure| unavailable(&failure))?;
+            for (key, stored) in keys.iter().zip(values) {
+                let state = stored.as_ref().and_then(read_state);
+                let message = Message {
+                    stored,
+                    state: state.unwrap_or_default(),
+                    is_changed: false,
+                };
+                messages.insert(key.clone(), message);
+            }
+        }
+        Ok(Self(messages))
+    }
+
+    /// Notes that a source tells this now; an error if it has told it before.
+    pub(crate) fn tell(&mut self, fact: &Fact) -> Result<(), Told> {
+        let message = self.0.entry(journal_key(&fact.message)).or_default();
+        if message.state.is_told(&fact.id) {
+            return Err(Told);
+        }
+        message.state.tell(fact.id.clone());
+        message.is_changed = true;
+        Ok(())
+    }
+
+    /// Remembers the rooms of the event's message, or finds the event's rooms by its message.
+    ///
+    /// What comes earlier in the batch counts as if it had happened. A producer chooses the rooms of
+    /// its message, also anew; what a gateway tells of it takes the rooms that are there.
+    pub(crate) fn event(&mut self, accepted: &Accepted, maker: Maker) -> Result<Event, Rejected> {
+        match accepted {
+            Accepted::Event(accepted) => {
+                let Some(key) = &accepted.message else {
+                    return Ok(accepted.event.clone());
+                };
+                let message = self.0.entry(journal_key(key)).or_default();
+                if maker == Maker::Mapping && !message.state.rooms.is_empty() {
+                    return accepted.clone().resolve(&message.state);
+                }
+                message.state.go_where(&accepted.event);
+                message.is_changed = true;
+                Ok(accepted.event.clone())
+            }
+            Accepted::NeedsMessage(needs) => {
+                let message = self.0.get(&journal_key(&needs.key()));
+                needs.clone().resolve(message.map(|message| &message.state))
+            }
+        }
+    }
+
+    /// What the journal is to remember, unless somebody else changes the same at the same time.
+    pub(crate) fn changes(self, now: Timestamp, retention: Duration) -> Vec<Change> {
+        let expires_at = now.checked_add(retention);
+        // A message that is told again is not worth a write, until half of its time is over.
+        let refresh_at = now.checked_add(retention / 2);
+        let is_news = |stored: Option<&Value>, bytes: &[u8]| {
+            stored.is_none_or(|stored| stored.bytes != bytes || stored.expires_at < refresh_at)
+        };
+        self.0
+            .into_iter()
+            .filter(|(_, message)| message.is_changed)
+            .filter_map(|(key, Message { stored, state, .. })| {
+                let bytes = state.to_bytes();
+                is_news(stored.as_ref(), &bytes).then(|| Change {
+                    key,
+                    expect: stored.map_or(Expect::Absent, |stored| Expect::Version(stored.version)),
+                    value: Some(bytes),
+                    expires_at,
+                })
+            })
+            .collect()
+    }
+}
+
+/// A source has told this before.
+pub(crate) struct Told;
+
+/// The message that an event names, if what is remembered of it counts.
+pub(crate) fn message_key(accepted: &Accepted) -> Option<Key> {
+    match accepted {
+        Accepted::Event(accepted) => accepted.message.as_ref().map(journal_key),
+        Accepted::NeedsMessage(needs) => Some(journal_key(&needs.key())),
+    }
+}
+
+/// The key as journals have it.
+pub(crate) fn journal_key(key: &MessageKey) -> Key {
+    key.as_str()
+        .parse()
+        .expect("an id with a prefix is shorter than a key may be")
+}
+
+/// A state that cannot be read is as good as none: the message was told by a newer version of us.
+fn read_state(stored: &Value) -> Option<MessageState> {
+    MessageState::from_bytes(&stored.bytes)
+        .inspect_err(|invalid| warn!(error = %invalid, "left out what is remembered of a message"))
+        .ok()
+}
+
+fn unavailable(failure: &ReadError) -> Unavailable {
+    if *failure == ReadError::Closed {
+        return Unavailable::Closed;
+    }
+    error!(error = %failure, "could not read what is remembered of messages");
+    Unavailable::Failing
+}

@@ -1,0 +1,17 @@
+//! The producers' side, from requests to records.
+
+#![allow(
+    clippy::unwrap_used,
+    reason = "helpers of tests are tests: what goes wrong in them has failed"
+)]
+
+mod bodies;
+mod events;
+mod facts;
+mod limits;
+mod logs;
+mod mapping;
+mod mutation;
+mod scripted;
+mod webhooks;
+mod world;
