@@ -1,0 +1,148 @@
+//! `switchboard config check`
+
+use bytesize::ByteSize;
+use clap::{Args, Subcommand};
+
+use super::{ConfigFile, Failure, say, warn};
+use crate::settings::{Environment, JournalKind, Policy, Settings, Stray, Verification};
+
+/// Look at the settings
+#[derive(Args, Debug)]
+pub(crate) struct Config {
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Debug, Subcommand)]
+enum Action {
+    Check(Check),
+}
+
+/// Check the settings file and the environment, and tell everything that is wrong with them
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Example:
+  switchboard config check --config switchboard.toml")]
+struct Check {
+    #[command(flatten)]
+    config: ConfigFile,
+}
+
+impl Config {
+    pub(crate) fn run(&self, environment: &Environment) -> Result<(), Failure> {
+        let Action::Check(check) = &self.action;
+        let settings = check.config.load(environment)?;
+        for Stray { variable, nearest } in environment.strays() {
+            warn(format_args!(
+                "{variable} is no setting, and is ignored; the nearest is {nearest}"
+            ));
+        }
+        if settings.producers.is_empty() && settings.meta_webhooks.is_empty() {
+            warn("nobody can publish: there is no [[producers]] and no [[webhooks.meta]]");
+        }
+        say(summary(&settings))
+    }
+}
+
+/// What the settings come to, without a secret.
+fn summary(settings: &Settings) -> String {
+    let Settings {
+        server,
+        admin,
+        auth,
+        policy,
+        journal,
+        producers,
+        meta_webhooks,
+        ..
+    } = settings;
+    let tokens = match &auth.verification {
+        Verification::Hs256(_) => "HS256 with a shared secret",
+        Verification::Rs256(_) => "RS256 with the signer's public key",
+    };
+    let tenants = auth.single_tenant.as_ref().map_or_else(
+        || format!("named by the token's {}", auth.tenant_claims.join(" or ")),
+        |tenant| format!("one, {tenant}"),
+    );
+    let rooms = match policy {
+        Policy::Claims => format!("what the token's {} cover", auth.rooms_claim),
+        Policy::Open => {
+            "every room of the tenant (access.policy is open: for demonstrations)".to_owned()
+        }
+    };
+    let kept = match &journal.kind {
+        JournalKind::Disk(path) => format!("in {}", path.display()),
+        JournalKind::Memory => "in memory: a restart forgets everything".to_owned(),
+    };
+    let metrics = if admin.enabled {
+        format!("{}:{}", admin.host, admin.port)
+    } else {
+        "none".to_owned()
+    };
+    let age = spaced(&humantime::format_duration(journal.retention_age).to_string());
+    let size = ByteSize::b(journal.retention_size);
+    format!(
+        "the settings are good\n  \
+         listens    {}:{}\n  \
+         metrics    {metrics}\n  \
+         tokens     {tokens}\n  \
+         tenants    {tenants}\n  \
+         rooms      {rooms}\n  \
+         journal    {kept}, for {age} or {size}, whichever is less\n  \
+         producers  {}\n  \
+         webhooks   {}",
+        server.host,
+        server.port,
+        names(producers.iter().map(|producer| producer.name.as_str())),
+        names(
+            meta_webhooks
+                .iter()
+                .map(|webhook| webhook.endpoint.as_str())
+        ),
+    )
+}
+
+/// With a space between each number and its unit: `7 days`.
+fn spaced(text: &str) -> String {
+    let mut spaced = String::with_capacity(text.len() + 1);
+    let mut after_digit = false;
+    for letter in text.chars() {
+        if after_digit && letter.is_alphabetic() {
+            spaced.push(' ');
+        }
+        after_digit = letter.is_ascii_digit();
+        spaced.push(letter);
+    }
+    spaced
+}
+
+fn names<'a>(names: impl Iterator<Item = &'a str>) -> String {
+    let names: Vec<_> = names.collect();
+    if names.is_empty() {
+        "none".to_owned()
+    } else {
+        names.join(", ")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    #[test]
+    fn the_summary_tells_both_limits_of_the_journal() {
+        let text = "[auth]\nsecret = \"0123456789abcdef0123456789abcdef\"\n\
+                    [journal]\nretention_age = \"36h\"\n";
+        let file = Some((Path::new("switchboard.toml"), text));
+        let settings = Settings::from_text(file, &Environment::default()).unwrap();
+
+        let summary = summary(&settings);
+
+        assert!(
+            summary.contains("in data, for 1 day 12 h or 1.0 GiB, whichever is less"),
+            "{summary}"
+        );
+    }
+}

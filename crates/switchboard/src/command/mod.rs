@@ -1,0 +1,218 @@
+//! The command line: one file per command.
+
+mod address;
+mod config;
+mod demo;
+mod failure;
+mod init;
+mod listen;
+mod publish;
+mod serve;
+mod token;
+
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::settings::{Environment, FILE_DEFAULT, LoadError, Settings};
+
+pub(crate) use self::failure::Failure;
+
+/// Puts what happens in a WhatsApp CRM in front of the people who work in it, and loses nothing.
+#[derive(Debug, Parser)]
+#[command(name = "switchboard", version, after_help = AFTER_HELP)]
+pub struct Program {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Init(init::Init),
+    Serve(serve::Serve),
+    Demo(demo::Demo),
+    Token(token::Token),
+    Publish(publish::Publish),
+    Listen(listen::Listen),
+    Config(config::Config),
+}
+
+/// Which settings file to read.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct ConfigFile {
+    /// The settings file; without it ./switchboard.toml is read if it is there
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+}
+
+impl Program {
+    /// Runs the command to its end. What went wrong is said on stderr, with what to do about it.
+    ///
+    /// The exit code is 0 for success, 1 if the command failed at what it was asked to do, and 2 if
+    /// the arguments or the settings are wrong.
+    #[must_use]
+    pub fn run(self) -> ExitCode {
+        match self.command.run() {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(failure) => {
+                // Nothing is left to be done if stderr is closed.
+                let _ = write!(io::stderr(), "{failure}");
+                failure.exit_code()
+            }
+        }
+    }
+}
+
+impl Command {
+    fn run(self) -> Result<(), Failure> {
+        let environment = Environment::of_process();
+        match self {
+            Self::Init(init) => init.run(),
+            Self::Serve(serve) => block_on(serve.run(&environment)),
+            Self::Demo(demo) => block_on(demo.run(&environment)),
+            Self::Token(token) => token.run(&environment),
+            Self::Publish(publish) => block_on(publish.run(&environment)),
+            Self::Listen(listen) => block_on(listen.run()),
+            Self::Config(config) => config.run(&environment),
+        }
+    }
+}
+
+impl ConfigFile {
+    pub(crate) fn load(&self, environment: &Environment) -> Result<Settings, Failure> {
+        Settings::load(self.config.as_deref(), environment).map_err(|error| {
+            let advice = self.advice(&error);
+            Failure::refused(error).advise(advice)
+        })
+    }
+
+    /// A file that is there is mended: writing it anew would lose its secrets.
+    fn advice(&self, error: &LoadError) -> String {
+        let option = self.option();
+        match error {
+            LoadError::Unreadable { error, .. } if error.kind() == io::ErrorKind::NotFound => {
+                format!("`switchboard init{option}` writes it")
+            }
+            LoadError::Unreadable { .. } => {
+                "let the file be readable for who runs this, and only for them".to_owned()
+            }
+            LoadError::Refused(_) if !self.is_there() => {
+                "`switchboard init` writes ./switchboard.toml with fresh secrets".to_owned()
+            }
+            LoadError::Refused(_) => {
+                format!("mend the line; `switchboard config check{option}` checks again")
+            }
+        }
+    }
+
+    /// Whether there is a file to read.
+    fn is_there(&self) -> bool {
+        let path = self.config.as_deref();
+        path.unwrap_or_else(|| Path::new(FILE_DEFAULT)).exists()
+    }
+
+    /// How another command is told to read the same file.
+    fn option(&self) -> String {
+        let option = |path: &PathBuf| format!(" --config {}", quoted(&path.display().to_string()));
+        self.config.as_ref().map(option).unwrap_or_default()
+    }
+}
+
+/// Says one line on stdout. That nobody listens any more, as behind `| head`, is no failure.
+pub(crate) fn say(line: impl std::fmt::Display) -> Result<(), Failure> {
+    match writeln!(io::stdout(), "{line}") {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error.into()),
+        _ => Ok(()),
+    }
+}
+
+/// Says on stderr what is worth a look, and no failure.
+pub(crate) fn warn(line: impl std::fmt::Display) {
+    // Nothing is left to be done if stderr is closed.
+    let _ = writeln!(io::stderr(), "warning: {line}");
+}
+
+/// This program, as a shell finds it again.
+pub(crate) fn program() -> io::Result<String> {
+    let path = std::env::current_exe()?;
+    Ok(quoted(&path.display().to_string()))
+}
+
+/// As a shell takes it for one word.
+pub(crate) fn quoted(word: &str) -> String {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/._-+:@%,=".contains(&byte);
+    if word.bytes().all(is_plain) {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', r"'\''"))
+    }
+}
+
+fn block_on(command: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()?
+        .block_on(command)
+}
+
+const AFTER_HELP: &str = "\
+Try it:
+  switchboard demo
+
+For real:
+  switchboard init      # writes switchboard.toml with fresh secrets
+  switchboard serve";
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Program::command().debug_assert();
+    }
+
+    #[test]
+    fn only_a_file_that_is_not_there_is_to_be_written() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("switchboard.toml");
+        let config = ConfigFile {
+            config: Some(path.clone()),
+        };
+        let said = || {
+            let failure = config.load(&Environment::default()).unwrap_err();
+            failure.to_string()
+        };
+
+        assert!(said().contains("switchboard init --config"), "{}", said());
+        std::fs::write(&path, "[server]\nprot = 1\n").unwrap();
+        assert!(!said().contains("init"), "{}", said());
+        assert!(
+            said().contains("mend the line; `switchboard config check --config"),
+            "{}",
+            said()
+        );
+    }
+
+    #[test]
+    fn a_path_with_a_space_is_quoted() {
+        assert_eq!(quoted("/usr/bin/switchboard"), "/usr/bin/switchboard");
+        assert_eq!(quoted("/my files/it's"), r"'/my files/it'\''s'");
+    }
+
+    #[test]
+    fn every_command_shows_an_example() {
+        let program = Program::command();
+
+        for command in program.get_subcommands() {
+            let command = command.get_subcommands().next().unwrap_or(command);
+            let help = command.clone().render_long_help().to_string();
+
+            assert!(help.contains("Example"), "{help}");
+        }
+    }
+}

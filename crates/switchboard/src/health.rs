@@ -1,0 +1,196 @@
+//! `/healthz`, `/readyz` and `/v1/stats`.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::response::{IntoResponse as _, Response};
+use axum::routing::get;
+use axum::{Json, Router};
+use http::{HeaderMap, StatusCode};
+use serde::Serialize;
+
+use crate::readiness::{Readiness, Status};
+
+/// What the routes ask. Each question is answered at once, without waiting.
+pub trait Vitals: Send + Sync + 'static {
+    /// How far the server is in its life.
+    fn readiness(&self) -> &Readiness;
+    /// Whether the journal can append; if not, why.
+    fn journal(&self) -> Result<(), String>;
+    /// Who is connected to this node.
+    fn stats(&self) -> ConnectionStats;
+    /// Whether these headers hold an API key; if not, the answer to give.
+    #[expect(
+        clippy::result_large_err,
+        reason = "axum's own response, made once per refusal"
+    )]
+    fn authorize(&self, headers: &HeaderMap) -> Result<(), Response>;
+}
+
+/// Who is connected to one node.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
+pub struct ConnectionStats {
+    /// Sockets that are connected.
+    pub connected: usize,
+    /// Rooms that somebody is in.
+    pub rooms: usize,
+    /// Different users.
+    pub users: usize,
+    /// The node that counted.
+    pub node: String,
+}
+
+/// The routes, answering from `vitals`.
+pub fn routes<V: Vitals>(vitals: Arc<V>) -> Router {
+    Router::new()
+        .route("/healthz", get(|| async { "ok" }))
+        .route("/readyz", get(readyz::<V>))
+        .route("/v1/stats", get(stats::<V>))
+        .with_state(vitals)
+}
+
+/// 503 only while starting, draining, or when the journal cannot append.
+async fn readyz<V: Vitals>(State(vitals): State<Arc<V>>) -> (StatusCode, Json<Status>) {
+    let status = vitals.readiness().status(|| vitals.journal());
+    let code = match status {
+        Status::Ready => StatusCode::OK,
+        Status::Starting | Status::Draining | Status::Failing { .. } => {
+            StatusCode::SERVICE_UNAVAILABLE
+        }
+    };
+    (code, Json(status))
+}
+
+async fn stats<V: Vitals>(State(vitals): State<Arc<V>>, headers: HeaderMap) -> Response {
+    match vitals.authorize(&headers) {
+        Ok(()) => Json(vitals.stats()).into_response(),
+        Err(refusal) => refusal,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::body::Body;
+    use http::{Request, header};
+    use http_body_util::BodyExt as _;
+    use tower_service::Service as _;
+
+    use super::*;
+
+    #[derive(Default)]
+    struct Fixed {
+        readiness: Readiness,
+        failure: Option<String>,
+    }
+
+    impl Vitals for Fixed {
+        fn readiness(&self) -> &Readiness {
+            &self.readiness
+        }
+
+        fn journal(&self) -> Result<(), String> {
+            self.failure.clone().map_or(Ok(()), Err)
+        }
+
+        fn stats(&self) -> ConnectionStats {
+            ConnectionStats {
+                connected: 2,
+                rooms: 3,
+                users: 1,
+                node: "n1".to_owned(),
+            }
+        }
+
+        fn authorize(&self, headers: &HeaderMap) -> Result<(), Response> {
+            let is_known = headers
+                .get(header::AUTHORIZATION)
+                .is_some_and(|value| value == "Bearer k");
+            if is_known {
+                Ok(())
+            } else {
+                Err(StatusCode::UNAUTHORIZED.into_response())
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_process_that_answers_is_healthy() {
+        check(Fixed::default(), "/healthz", None, StatusCode::OK, "ok").await;
+    }
+
+    #[tokio::test]
+    async fn only_a_serving_node_with_a_working_journal_is_ready() {
+        let serving = |failure: Option<&str>| {
+            let vitals = Fixed {
+                failure: failure.map(str::to_owned),
+                ..Fixed::default()
+            };
+            vitals.readiness.serve();
+            vitals
+        };
+
+        check(
+            Fixed::default(),
+            "/readyz",
+            None,
+            StatusCode::SERVICE_UNAVAILABLE,
+            r#"{"status":"starting"}"#,
+        )
+        .await;
+        check(
+            serving(None),
+            "/readyz",
+            None,
+            StatusCode::OK,
+            r#"{"status":"ready"}"#,
+        )
+        .await;
+        check(
+            serving(Some("disk full")),
+            "/readyz",
+            None,
+            StatusCode::SERVICE_UNAVAILABLE,
+            r#"{"status":"failing","reason":"disk full"}"#,
+        )
+        .await;
+    }
+
+    #[tokio::test]
+    async fn statistics_need_an_api_key() {
+        check(
+            Fixed::default(),
+            "/v1/stats",
+            None,
+            StatusCode::UNAUTHORIZED,
+            "",
+        )
+        .await;
+        check(
+            Fixed::default(),
+            "/v1/stats",
+            Some("Bearer k"),
+            StatusCode::OK,
+            r#"{"connected":2,"rooms":3,"users":1,"node":"n1"}"#,
+        )
+        .await;
+    }
+
+    async fn check(vitals: Fixed, path: &str, key: Option<&str>, status: StatusCode, body: &str) {
+        let mut request = Request::builder().uri(path);
+        if let Some(key) = key {
+            request = request.header(header::AUTHORIZATION, key);
+        }
+        let mut router = routes(Arc::new(vitals));
+
+        let response = router
+            .call(request.body(Body::empty()).unwrap())
+            .await
+            .unwrap();
+
+        assert_eq!(response.status(), status);
+        assert_eq!(
+            response.into_body().collect().await.unwrap().to_bytes(),
+            body
+        );
+    }
+}

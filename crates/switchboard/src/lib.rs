@@ -1,0 +1,33 @@
+//! Switchboard: what happens in a WhatsApp CRM reaches the screens, and nothing is lost on the way.
+//!
+//! This crate is the program and the embedding API. It wires the other crates and decides nothing
+//! about the domain.
+//!
+//! # Layout
+//!
+//! - [`settings`]: what the server is told before it starts. [`telemetry`]: what it says.
+//! - [`server`]: one running server, put together with `wiring`.
+//! - [`command`]: the command line, one file per command.
+//! - [`demo`]: a busy day at an imaginary shop, for `switchboard demo`.
+//! - [`health`] and [`readiness`]: whether the server is well. [`listener`]: its sockets.
+//! - `admin`: the operator's listener. `metrics`: what it tells.
+//! - [`clock`], [`random`], [`shutdown`]: the only places that read time, randomness and signals.
+
+mod admin;
+pub mod clock;
+pub mod command;
+pub mod demo;
+pub mod health;
+pub mod listener;
+mod metrics;
+pub mod random;
+pub mod readiness;
+pub mod server;
+pub mod settings;
+pub mod shutdown;
+pub mod telemetry;
+pub mod token;
+mod wiring;
+
+pub use server::{Server, StartError};
+pub use settings::Settings;

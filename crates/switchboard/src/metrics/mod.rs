@@ -1,0 +1,331 @@
+//! What an operator is told of one node, in the terms of Prometheus. docs/operations.md has the
+//! table, and what to alert on.
+//!
+//! Every label has values that the code or the settings fix: no tenant, user, room, id or address.
+
+mod exposition;
+
+use switchboard_event::{Timestamp, UnknownCounts};
+use switchboard_ingest::IngestCounts;
+
+use self::exposition::Exposition;
+
+/// Everything that is told, as of one moment.
+#[derive(Clone, Debug)]
+pub(crate) struct Snapshot {
+    pub(crate) process: Process,
+    pub(crate) engine: switchboard_engine::Stats,
+    pub(crate) engine_counts: switchboard_engine::Counts,
+    pub(crate) queued: switchboard_engine::Queued,
+    pub(crate) gateway: switchboard_gateway::Stats,
+    pub(crate) gateway_counts: switchboard_gateway::Counts,
+    pub(crate) ingest: IngestCounts,
+    pub(crate) unknown: Vec<Unknown>,
+    pub(crate) journal: switchboard_journal::Stats,
+    pub(crate) is_journal_healthy: bool,
+}
+
+/// What is so of the process as a whole.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Process {
+    pub(crate) started_at: Timestamp,
+    pub(crate) is_ready: bool,
+}
+
+/// What came for an event beyond the contract.
+#[derive(Clone, Debug)]
+pub(crate) struct Unknown {
+    pub(crate) event: String,
+    pub(crate) fields: u64,
+    pub(crate) values: u64,
+}
+
+impl Unknown {
+    pub(crate) fn of(counts: UnknownCounts<'_>) -> Self {
+        Self {
+            event: counts.event.to_owned(),
+            fields: counts.fields,
+            values: counts.values,
+        }
+    }
+}
+
+/// The snapshot as text.
+pub(crate) fn text(snapshot: &Snapshot) -> String {
+    let mut page = Exposition::default();
+    process(&mut page, snapshot.process);
+    connections(&mut page, snapshot);
+    sessions(&mut page, snapshot);
+    deliveries(&mut page, snapshot);
+    producers(&mut page, snapshot);
+    journal(&mut page, snapshot);
+    page.into_text()
+}
+
+fn process(page: &mut Exposition, process: Process) {
+    let version = [(env!("CARGO_PKG_VERSION"), 1)];
+    page.gauges(
+        "switchboard_build_info",
+        "1, and which version runs.",
+        "version",
+        version,
+    );
+    page.gauge(
+        "switchboard_start_time_seconds",
+        "When the server was started, in seconds since 1970.",
+        seconds(process.started_at),
+    );
+    page.gauge(
+        "switchboard_ready",
+        "1 while /readyz says ready, else 0.",
+        u8::from(process.is_ready),
+    );
+}
+
+fn connections(page: &mut Exposition, snapshot: &Snapshot) {
+    let Snapshot {
+        engine,
+        engine_counts: counts,
+        queued,
+        ..
+    } = snapshot;
+    page.gauges(
+        "switchboard_connections",
+        "Engine.IO sessions that are open, by transport.",
+        "transport",
+        [("websocket", engine.websocket), ("polling", engine.polling)],
+    );
+    page.gauge(
+        "switchboard_http_connections",
+        "TCP connections that speak HTTP, polling ones among them.",
+        engine.http,
+    );
+    page.counter(
+        "switchboard_http_connections_refused_total",
+        "TCP connections that were closed at once, because there were too many.",
+        counts.connections_refused,
+    );
+    page.counters(
+        "switchboard_handshakes_total",
+        "Requests to open an Engine.IO session, by result.",
+        "result",
+        &counts.handshakes,
+    );
+    page.counters(
+        "switchboard_refused_total",
+        "Connections, requests and sessions that were turned away, by reason: the name of the limit.",
+        "reason",
+        &counts.refused,
+    );
+    page.counters(
+        "switchboard_closes_total",
+        "Engine.IO sessions that ended, by reason.",
+        "reason",
+        &counts.closes,
+    );
+    page.counter(
+        "switchboard_received_bytes_total",
+        "Bytes from clients: WebSocket frames and polling bodies.",
+        counts.bytes_in,
+    );
+    page.counter(
+        "switchboard_sent_bytes_total",
+        "Bytes to clients: WebSocket frames and polling bodies.",
+        counts.bytes_out,
+    );
+    page.gauge(
+        "switchboard_outbox_bytes",
+        "Bytes of events that wait to be written, on all connections.",
+        queued.bytes,
+    );
+    page.gauge(
+        "switchboard_outbox_packets",
+        "Events that wait to be written, on all connections.",
+        queued.packets,
+    );
+}
+
+fn sessions(page: &mut Exposition, snapshot: &Snapshot) {
+    let Snapshot {
+        gateway,
+        gateway_counts: counts,
+        ..
+    } = snapshot;
+    page.gauge(
+        "switchboard_sessions",
+        "Clients that were let in.",
+        gateway.connected,
+    );
+    page.gauge(
+        "switchboard_users",
+        "Users with at least one client.",
+        gateway.users,
+    );
+    page.gauge(
+        "switchboard_rooms",
+        "Rooms with at least one client.",
+        gateway.rooms,
+    );
+    page.gauge(
+        "switchboard_sessions_behind",
+        "Clients that read the journal, because they were too slow to be fed live.",
+        gateway.behind,
+    );
+    page.counter(
+        "switchboard_sessions_fell_behind_total",
+        "How often a client fell behind, or came back with more to read than one page.",
+        counts.falls,
+    );
+    page.counters(
+        "switchboard_authentication_failures_total",
+        "Clients that were not let in, by code.",
+        "code",
+        &counts.unauthorized,
+    );
+    page.counters(
+        "switchboard_recoveries_total",
+        "Clients that were authenticated, by how their line went on.",
+        "result",
+        &counts.recoveries,
+    );
+    page.counters(
+        "switchboard_subscriptions_total",
+        "Subscriptions, by ok or the code of the refusal.",
+        "code",
+        &counts.subscriptions,
+    );
+}
+
+fn deliveries(page: &mut Exposition, snapshot: &Snapshot) {
+    let counts = &snapshot.gateway_counts;
+    page.counter(
+        "switchboard_records_fanned_out_total",
+        "Records that were handed to whoever hears them.",
+        counts.records,
+    );
+    page.counters(
+        "switchboard_deliveries_total",
+        "Records handed to a client each, by path.",
+        "path",
+        &counts.deliveries,
+    );
+    page.histogram(
+        "switchboard_fan_out_duration_seconds",
+        "How long it took to hand one record to all who hear it.",
+        &counts.fan_out,
+    );
+    page.histogram(
+        "switchboard_delivery_lag_seconds",
+        "How long after its acceptance a record was handed to those who hear it.",
+        &counts.lag,
+    );
+}
+
+fn producers(page: &mut Exposition, snapshot: &Snapshot) {
+    let Snapshot {
+        ingest, unknown, ..
+    } = snapshot;
+    page.counter(
+        "switchboard_events_accepted_total",
+        "Events that became records.",
+        ingest.accepted,
+    );
+    page.counter(
+        "switchboard_events_duplicate_total",
+        "Events that were records already.",
+        ingest.duplicate,
+    );
+    page.counters(
+        "switchboard_events_refused_total",
+        "Events that were refused, and requests without a known key, by code.",
+        "code",
+        &ingest.refused,
+    );
+    page.counters(
+        "switchboard_publish_requests_total",
+        "Requests to /v1/events, by accepted, partial, none or the code of the problem.",
+        "code",
+        &ingest.requests,
+    );
+    page.histogram(
+        "switchboard_append_duration_seconds",
+        "How long the journal took to answer an append.",
+        &ingest.appends,
+    );
+    webhooks(page, ingest);
+    page.counters(
+        "switchboard_unknown_fields_total",
+        "Fields of events that the contract does not have, by event.",
+        "event",
+        unknown.iter().map(|one| (&one.event, &one.fields)),
+    );
+    page.counters(
+        "switchboard_unknown_values_total",
+        "Discriminators of events that the contract does not have, by event.",
+        "event",
+        unknown.iter().map(|one| (&one.event, &one.values)),
+    );
+}
+
+fn webhooks(page: &mut Exposition, ingest: &IngestCounts) {
+    page.counter(
+        "switchboard_webhooks_accepted_total",
+        "Webhook requests that were answered with 200.",
+        ingest.webhook_accepted,
+    );
+    page.counter(
+        "switchboard_webhooks_refused_total",
+        "Webhook requests that were answered with anything else.",
+        ingest.webhook_refused,
+    );
+    page.counters(
+        "switchboard_webhook_parts_ignored_total",
+        "Parts of webhook bodies that made no event, by reason.",
+        "reason",
+        &ingest.webhook_ignored,
+    );
+}
+
+fn journal(page: &mut Exposition, snapshot: &Snapshot) {
+    let Snapshot {
+        journal,
+        is_journal_healthy,
+        ..
+    } = snapshot;
+    page.gauge(
+        "switchboard_journal_healthy",
+        "1 while the journal can append as far as is known, else 0.",
+        u8::from(*is_journal_healthy),
+    );
+    page.counter(
+        "switchboard_journal_records_total",
+        "Records that were appended since the start.",
+        journal.appended,
+    );
+    page.gauge(
+        "switchboard_journal_bytes",
+        "What the records that are kept take up, as the retention counts them.",
+        journal.bytes,
+    );
+    page.gauge(
+        "switchboard_journal_sessions",
+        "Sessions that clients may come back to.",
+        journal.sessions,
+    );
+    page.histogram(
+        "switchboard_journal_commit_duration_seconds",
+        "How long it took to make a group of appends durable.",
+        &journal.commits,
+    );
+}
+
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "milliseconds of any year that matters are exact"
+)]
+fn seconds(time: Timestamp) -> f64 {
+    time.as_millis() as f64 / 1_000.0
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,90 @@
+//! Whether the server wants traffic.
+
+use std::sync::atomic::{AtomicU8, Ordering};
+
+use serde::Serialize;
+
+/// How far the server is in its life: starting, then serving, then draining; never back.
+#[derive(Debug, Default)]
+pub struct Readiness {
+    phase: AtomicU8,
+}
+
+/// What `/readyz` says.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
+#[serde(tag = "status", rename_all = "lowercase")]
+pub enum Status {
+    /// Not listening yet.
+    Starting,
+    /// Serving.
+    Ready,
+    /// Stopping: clients in flight are finished, new ones belong elsewhere.
+    Draining,
+    /// Serving, but not able to take events.
+    Failing {
+        /// Why, for the operator.
+        reason: String,
+    },
+}
+
+impl Readiness {
+    /// The server accepts connections from now on. A server that drains goes on draining.
+    pub fn serve(&self) {
+        self.phase.fetch_max(SERVING, Ordering::Relaxed);
+    }
+
+    /// The server stops from now on.
+    pub fn drain(&self) {
+        self.phase.fetch_max(DRAINING, Ordering::Relaxed);
+    }
+
+    /// The status, given how the journal is: `Err` with the reason if it cannot append.
+    pub fn status(&self, journal: impl FnOnce() -> Result<(), String>) -> Status {
+        match self.phase.load(Ordering::Relaxed) {
+            STARTING => Status::Starting,
+            SERVING => match journal() {
+                Ok(()) => Status::Ready,
+                Err(reason) => Status::Failing { reason },
+            },
+            _ => Status::Draining,
+        }
+    }
+}
+
+const STARTING: u8 = 0;
+const SERVING: u8 = 1;
+const DRAINING: u8 = 2;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_is_ready_only_between_start_and_drain() {
+        let readiness = Readiness::default();
+
+        assert_eq!(readiness.status(|| Ok(())), Status::Starting);
+        readiness.serve();
+        assert_eq!(readiness.status(|| Ok(())), Status::Ready);
+        readiness.drain();
+        assert_eq!(readiness.status(|| Ok(())), Status::Draining);
+        readiness.serve();
+        assert_eq!(readiness.status(|| Ok(())), Status::Draining);
+    }
+
+    #[test]
+    fn a_journal_that_recovers_makes_the_server_ready_again() {
+        let readiness = Readiness::default();
+        readiness.serve();
+
+        let failing = readiness.status(|| Err("disk full".to_owned()));
+
+        assert_eq!(
+            failing,
+            Status::Failing {
+                reason: "disk full".to_owned()
+            }
+        );
+        assert_eq!(readiness.status(|| Ok(())), Status::Ready);
+    }
+}

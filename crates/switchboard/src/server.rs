@@ -1,0 +1,462 @@
+//! One running server: the straight line, put together.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use axum::response::{IntoResponse as _, Response};
+use http::HeaderMap;
+use switchboard_engine::Engine;
+use switchboard_event::{Catalogue, CatalogueError, Draft, TenantId, Timestamp};
+use switchboard_gateway::{Authenticator, Gateway, InvalidKey};
+use switchboard_ingest::{Ingest, Parts, Problem, PublishError, Receipt, Refused};
+use switchboard_journal::{Health, Journal, ReadError};
+use tokio::sync::oneshot;
+use tokio::task::{JoinHandle, JoinSet, spawn_blocking};
+use tracing::{info, warn};
+
+use crate::admin::{Admin, Metered};
+use crate::clock;
+use crate::health::{self, ConnectionStats, Vitals};
+use crate::listener::Listeners;
+use crate::metrics::{self, Process, Snapshot, Unknown};
+use crate::random::NodeId;
+use crate::readiness::{Readiness, Status};
+use crate::settings::{Policy, Settings};
+use crate::wiring::{self, Store};
+
+pub use crate::wiring::JournalError;
+
+/// A running server, for programs that embed one.
+///
+/// Dropping it stops it too, but then nobody waits for the end: use [`shutdown`](Self::shutdown). The
+/// journal's directory is free once the clients are gone.
+pub struct Server {
+    local_addr: SocketAddr,
+    shared: Arc<Shared>,
+    ingest: Ingest,
+    admin: Option<Admin>,
+    stop: oneshot::Sender<()>,
+    transport: JoinHandle<io::Result<()>>,
+    /// Ends when it is dropped; else it would hold the journal open for ever.
+    fan_out: JoinSet<()>,
+}
+
+/// Why a server did not start.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// The journal cannot be opened.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    /// The journal cannot be read.
+    #[error("cannot read the journal: {0}")]
+    Head(#[from] ReadError),
+    /// The settings make no catalogue.
+    #[error("cannot make the catalogue: {0}")]
+    Catalogue(#[from] CatalogueError),
+    /// The key of tokens is none.
+    #[error("cannot verify tokens: {0}")]
+    Key(#[from] InvalidKey),
+    /// The system refused something.
+    #[error(transparent)]
+    System(#[from] io::Error),
+}
+
+/// Why a server ended that nobody stopped.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Ended {
+    /// Clients and producers are not served any more.
+    #[error("the transport ended: {0}")]
+    Transport(String),
+    /// Records do not reach clients any more.
+    #[error("the fan-out ended")]
+    FanOut,
+}
+
+/// What the routes ask.
+struct Shared {
+    node: NodeId,
+    started_at: Timestamp,
+    readiness: Readiness,
+    journal: Arc<dyn Journal>,
+    engine: Engine<Gateway>,
+    gateway: Arc<Gateway>,
+    catalogue: Arc<Catalogue>,
+    ingest: Ingest,
+}
+
+impl Server {
+    /// Starts a server on `listeners`, and returns once it accepts connections. A single
+    /// [`TcpListener`](tokio::net::TcpListener) makes one without `/metrics`.
+    ///
+    /// # Errors
+    ///
+    /// If the journal cannot be opened or the settings, made by hand, do not hold together.
+    pub async fn start(
+        settings: &Settings,
+        listeners: impl Into<Listeners>,
+    ) -> Result<Self, StartError> {
+        let node = NodeId::random()?;
+        let Listeners { public, admin } = listeners.into();
+        let local_addr = public.local_addr()?;
+        if settings.policy == Policy::Open {
+            warn!("access.policy is open: everybody may join every room of their tenant");
+        }
+        let catalogue = Arc::new(Catalogue::new(settings.catalogue.clone())?);
+        let authenticator = Authenticator::new(wiring::auth(settings))?;
+        let Store { journal, sessions } = open_store(settings).await?;
+        let clock = wiring::system_clock();
+
+        let ingest = Ingest::new(Parts {
+            journal: Arc::clone(&journal),
+            catalogue: Arc::clone(&catalogue),
+            keys: wiring::api_keys(&settings.producers),
+            endpoints: wiring::endpoints(&settings.meta_webhooks),
+            clock: clock.clone(),
+            config: wiring::ingest(settings),
+        });
+        let gateway = Gateway::new(
+            Arc::clone(&journal),
+            sessions,
+            Arc::clone(&catalogue),
+            authenticator,
+            clock,
+            wiring::gateway(settings),
+        );
+        let gateway = Arc::new(gateway.await?);
+        let engine = Engine::new(Arc::clone(&gateway), wiring::engine(settings));
+        let shared = Arc::new(Shared {
+            node,
+            started_at: clock::now(),
+            readiness: Readiness::default(),
+            journal,
+            engine: engine.clone(),
+            gateway: Arc::clone(&gateway),
+            catalogue,
+            ingest: ingest.clone(),
+        });
+
+        let routes = ingest.router().merge(health::routes(Arc::clone(&shared)));
+        let routes = routes.fallback(|| async { Problem::not_found() });
+        let admin = admin
+            .map(|listener| Admin::start(listener, Arc::clone(&shared)))
+            .transpose()?;
+        let (stop, stopped) = oneshot::channel();
+        let mut fan_out = JoinSet::new();
+        fan_out.spawn(async move { gateway.run().await });
+        let transport = tokio::spawn(switchboard_engine::serve(public, engine, routes, async {
+            // A dropped sender is a dropped server.
+            let _ = stopped.await;
+        }));
+        shared.readiness.serve();
+        info!(address = %local_addr, node = %shared.node, "listening");
+        Ok(Self {
+            local_addr,
+            shared,
+            ingest,
+            admin,
+            stop,
+            transport,
+            fan_out,
+        })
+    }
+
+    /// Where the server listens: the port that the system picked, if it was asked to.
+    #[must_use]
+    pub fn local_addr(&self) -> SocketAddr {
+        self.local_addr
+    }
+
+    /// Where `/metrics` is, if it is anywhere.
+    #[must_use]
+    pub fn admin_addr(&self) -> Option<SocketAddr> {
+        self.admin.as_ref().map(Admin::local_addr)
+    }
+
+    /// Who is connected to this node.
+    #[must_use]
+    pub fn connection_stats(&self) -> ConnectionStats {
+        self.shared.stats()
+    }
+
+    /// Publishes drafts of one tenant as a producer would, and returns once they are durable.
+    ///
+    /// # Errors
+    ///
+    /// If nothing was taken; what became of each draft is in the answer.
+    pub async fn publish(
+        &self,
+        tenant: &TenantId,
+        drafts: Vec<Draft>,
+    ) -> Result<Vec<Result<Receipt, Refused>>, PublishError> {
+        self.ingest.publish(tenant, drafts).await
+    }
+
+    /// The producers' side, for whoever publishes while the server is watched.
+    pub(crate) fn ingest(&self) -> &Ingest {
+        &self.ingest
+    }
+
+    /// Lets the fan-out die, as a fault would.
+    #[cfg(test)]
+    pub(crate) fn end_fan_out(&mut self) {
+        self.fan_out.abort_all();
+    }
+
+    /// Waits for an end that nobody asked for.
+    pub async fn ended(&mut self) -> Ended {
+        tokio::select! {
+            ended = &mut self.transport => Ended::Transport(match ended {
+                Ok(Ok(())) => "it stopped by itself".to_owned(),
+                Ok(Err(error)) => error.to_string(),
+                Err(error) => error.to_string(),
+            }),
+            _ = self.fan_out.join_next() => Ended::FanOut,
+        }
+    }
+
+    /// Drains: accepts nothing more, closes clients' transports so that they go to another node,
+    /// finishes requests and appends, and returns when the journal is closed.
+    pub async fn shutdown(self) {
+        let Self {
+            shared,
+            ingest: _,
+            // To the end: how a drain goes is worth looking at.
+            admin: _admin,
+            local_addr: _,
+            stop,
+            transport,
+            mut fan_out,
+        } = self;
+        shared.readiness.drain();
+        // Whoever would hear it has ended already.
+        let _ = stop.send(());
+        if let Err(error) = flatten(transport.await) {
+            warn!(%error, "the transport ended badly");
+        }
+        shared.journal.close().await;
+        // Tails end with the journal.
+        if let Some(Err(error)) = fan_out.join_next().await {
+            warn!(%error, "the fan-out ended badly");
+        }
+        info!("stopped");
+    }
+}
+
+impl Vitals for Shared {
+    fn readiness(&self) -> &Readiness {
+        &self.readiness
+    }
+
+    fn journal(&self) -> Result<(), String> {
+        match self.journal.health() {
+            Health::Ready => Ok(()),
+            Health::Failing { reason } => Err(reason),
+        }
+    }
+
+    fn stats(&self) -> ConnectionStats {
+        let switchboard_gateway::Stats {
+            connected,
+            rooms,
+            users,
+            behind: _,
+        } = self.gateway.stats();
+        ConnectionStats {
+            connected,
+            rooms,
+            users,
+            node: self.node.to_string(),
+        }
+    }
+
+    fn authorize(&self, headers: &HeaderMap) -> Result<(), Response> {
+        match self.ingest.producer(headers) {
+            Ok(_) => Ok(()),
+            Err(problem) => Err(problem.into_response()),
+        }
+    }
+}
+
+impl Metered for Shared {
+    fn metrics(&self) -> String {
+        let journal = self.journal();
+        let is_journal_healthy = journal.is_ok();
+        let status = self.readiness.status(|| journal);
+        metrics::text(&Snapshot {
+            process: Process {
+                started_at: self.started_at,
+                is_ready: status == Status::Ready,
+            },
+            engine: self.engine.stats(),
+            engine_counts: self.engine.counts(),
+            queued: self.engine.queued(),
+            gateway: self.gateway.stats(),
+            gateway_counts: self.gateway.counts(),
+            ingest: self.ingest.stats().counts(),
+            unknown: self.catalogue.unknown_counts().map(Unknown::of).collect(),
+            journal: self.journal.stats(),
+            is_journal_healthy,
+        })
+    }
+}
+
+async fn open_store(settings: &Settings) -> Result<Store, JournalError> {
+    let settings = settings.journal.clone();
+    spawn_blocking(move || Store::open(&settings))
+        .await
+        .map_err(io::Error::other)?
+}
+
+fn flatten(ended: Result<io::Result<()>, tokio::task::JoinError>) -> io::Result<()> {
+    ended.map_err(io::Error::other)?
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+    use std::time::Duration;
+
+    use serde_json::value::RawValue;
+    use switchboard_journal::OpenError;
+    use tokio::net::TcpListener;
+    use tokio::time::timeout;
+
+    use super::*;
+    use crate::listener;
+    use crate::readiness::Status;
+    use crate::settings::Environment;
+
+    #[tokio::test]
+    async fn a_server_publishes_and_says_how_it_is_until_it_is_shut_down() {
+        let server = start("").await;
+        let draft = Draft::new("contact:deleted", json(r#"{"contactId":"42"}"#));
+
+        let outcomes = server
+            .publish(&"acme".parse().unwrap(), vec![draft])
+            .await
+            .unwrap();
+
+        assert_eq!(
+            outcomes[0].as_ref().unwrap().position.offset.to_string(),
+            "1"
+        );
+        let stats = server.connection_stats();
+        assert_eq!((stats.connected, stats.rooms, stats.users), (0, 0, 0));
+        let shared = Arc::clone(&server.shared);
+        assert_eq!(shared.readiness.status(|| shared.journal()), Status::Ready);
+        server.shutdown().await;
+        assert_eq!(
+            shared.readiness.status(|| shared.journal()),
+            Status::Draining
+        );
+    }
+
+    #[tokio::test]
+    async fn a_server_that_is_dropped_lets_go_of_its_journal() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = toml::Value::from(directory.path().display().to_string());
+        let settings = settings(&format!("[journal]\npath = {path}"));
+        let draft = || Draft::new("contact:deleted", json(r#"{"contactId":"42"}"#));
+        let first = Server::start(&settings, bind().await).await.unwrap();
+        let tenant = "acme".parse().unwrap();
+        first.publish(&tenant, vec![draft()]).await.unwrap();
+
+        drop(first);
+
+        let starting = async {
+            loop {
+                match Server::start(&settings, bind().await).await {
+                    Ok(server) => return server,
+                    Err(StartError::Journal(JournalError::Open(OpenError::InUse { .. }))) => {}
+                    Err(error) => panic!("{error}"),
+                }
+            }
+        };
+        let second = timeout(Duration::from_secs(30), starting).await.unwrap();
+        let outcomes = second.publish(&tenant, vec![draft()]).await.unwrap();
+        let position = outcomes[0].as_ref().unwrap().position;
+        assert_eq!(position.offset.to_string(), "2");
+        second.shutdown().await;
+    }
+
+    #[tokio::test]
+    async fn an_event_of_the_settings_is_an_event() {
+        let server = start(
+            "[catalogue]\nrooms = [\"order\"]\n[[catalogue.events]]\nname = \"order:paid\"\n\
+             audience = [\"order:{orderId}\"]",
+        )
+        .await;
+        let drafts = vec![
+            Draft::new("order:paid", json(r#"{"orderId":"7"}"#)),
+            Draft::new("order:lost", json(r#"{"orderId":"7"}"#)),
+        ];
+
+        let outcomes = server
+            .publish(&"acme".parse().unwrap(), drafts)
+            .await
+            .unwrap();
+
+        assert!(outcomes[0].is_ok());
+        assert_eq!(
+            outcomes[1].as_ref().unwrap_err().refusal.code(),
+            "unknown_event"
+        );
+        server.shutdown().await;
+    }
+
+    #[test]
+    fn the_limits_of_bodies_are_those_of_the_settings() {
+        let settings = settings("[ingest]\nbody_max = \"2KiB\"\nwebhook_body_max = \"3KiB\"");
+
+        let config = wiring::ingest(&settings);
+
+        assert_eq!(config.body_len_max, 2048);
+        assert_eq!(config.webhook_body_len_max, 3072);
+    }
+
+    #[tokio::test]
+    async fn only_a_bearer_of_an_api_key_is_authorized() {
+        let hash = switchboard_ingest::KeyHash::of("sb_key");
+        let server = start(&format!(
+            "[[producers]]\nname = \"crm\"\ntenant = \"*\"\nkey_sha256 = \"{hash}\""
+        ))
+        .await;
+        let authorize = |value: &str| {
+            let headers = [(http::header::AUTHORIZATION, value.parse().unwrap())];
+            server
+                .shared
+                .authorize(&headers.into_iter().collect())
+                .is_ok()
+        };
+
+        assert!(authorize("Bearer sb_key"));
+        assert!(authorize("bearer sb_key"));
+        assert!(!authorize("Basic sb_key"));
+        assert!(!authorize("Bearer sb_other"));
+        assert!(server.shared.authorize(&HeaderMap::new()).is_err());
+        server.shutdown().await;
+    }
+
+    /// A server with a journal in memory and `more` settings, on a port of the system's choice.
+    async fn start(more: &str) -> Server {
+        let settings = settings(&format!("[journal]\nkind = \"memory\"\n{more}"));
+        Server::start(&settings, bind().await).await.unwrap()
+    }
+
+    fn settings(more: &str) -> Settings {
+        let text = format!("[auth]\nsecret = \"0123456789abcdef0123456789abcdef\"\n{more}");
+        let file = Some((Path::new("switchboard.toml"), text.as_str()));
+        Settings::from_text(file, &Environment::default()).unwrap()
+    }
+
+    async fn bind() -> TcpListener {
+        listener::bind("127.0.0.1", 0).await.unwrap()
+    }
+
+    fn json(text: &str) -> Box<RawValue> {
+        RawValue::from_string(text.to_owned()).unwrap()
+    }
+}

@@ -1,0 +1,44 @@
+//! How much producers and webhooks may send at once.
+
+use std::ops::RangeInclusive;
+
+use bytesize::ByteSize;
+
+use super::reader::Section;
+
+/// `[ingest]`
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct IngestSettings {
+    /// The longest body of `POST /v1/events`, in bytes. Default 8 MiB. Raising it lets each request
+    /// in flight hold as much memory several times over; all bodies together stay within 64 MiB.
+    pub body_max: u64,
+    /// The longest body of a webhook, in bytes. Default 4 MiB, as Meta sends up to 3 MB; one that is
+    /// longer is refused, and sent again for days.
+    pub webhook_body_max: u64,
+}
+
+impl Default for IngestSettings {
+    fn default() -> Self {
+        Self {
+            body_max: ByteSize::mib(8).as_u64(),
+            webhook_body_max: ByteSize::mib(4).as_u64(),
+        }
+    }
+}
+
+impl IngestSettings {
+    pub(super) fn read(mut section: Section<'_>) -> Self {
+        let default = Self::default();
+        let settings = Self {
+            body_max: section.size("body_max", SIZES).unwrap_or(default.body_max),
+            webhook_body_max: section
+                .size("webhook_body_max", SIZES)
+                .unwrap_or(default.webhook_body_max),
+        };
+        section.finish();
+        settings
+    }
+}
+
+/// Two of the longest still fit into what all bodies may take.
+const SIZES: RangeInclusive<ByteSize> = ByteSize::kib(1)..=ByteSize::mib(32);

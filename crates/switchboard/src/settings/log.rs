@@ -1,0 +1,103 @@
+//! What is logged, and how.
+
+use std::fmt;
+use std::str::FromStr;
+
+use tracing::level_filters::LevelFilter;
+
+use super::reader::Section;
+
+/// `[log]`
+#[derive(Clone, Debug, Default)]
+pub struct LogSettings {
+    /// How a line looks. Default text.
+    pub format: LogFormat,
+    /// What is logged. Default `info`.
+    pub level: LogLevel,
+}
+
+/// `log.format`
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum LogFormat {
+    /// For people. The default.
+    #[default]
+    Text,
+    /// One object a line, for machines.
+    Json,
+}
+
+/// `log.level`: a level for everything of ours, and others by module:
+/// `info,switchboard_engine=debug`. Libraries log from `warn` up unless they are named.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct LogLevel {
+    /// For everything of ours.
+    pub default: LevelFilter,
+    /// For modules whose path starts so.
+    pub modules: Vec<(String, LevelFilter)>,
+}
+
+/// A text that is no level.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+#[error("must be off, error, warn, info, debug or trace, also as module=level after a comma")]
+pub struct InvalidLogLevel;
+
+impl Default for LogLevel {
+    fn default() -> Self {
+        Self {
+            default: LevelFilter::INFO,
+            modules: Vec::new(),
+        }
+    }
+}
+
+impl fmt::Display for LogLevel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.default)?;
+        self.modules
+            .iter()
+            .try_for_each(|(module, level)| write!(f, ",{module}={level}"))
+    }
+}
+
+impl FromStr for LogLevel {
+    type Err = InvalidLogLevel;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let mut level = Self::default();
+        for part in text.split(',').map(str::trim) {
+            match part.split_once('=') {
+                None => level.default = level_of(part)?,
+                Some((module, of_module)) if !module.is_empty() => {
+                    level
+                        .modules
+                        .push((module.to_owned(), level_of(of_module)?));
+                }
+                Some(_) => return Err(InvalidLogLevel),
+            }
+        }
+        Ok(level)
+    }
+}
+
+impl LogSettings {
+    pub(super) fn read(mut section: Section<'_>) -> Self {
+        let format = section.word(
+            "format",
+            &[("text", LogFormat::Text), ("json", LogFormat::Json)],
+        );
+        let level = section.parsed("level");
+        section.finish();
+        Self {
+            format: format.unwrap_or_default(),
+            level: level.unwrap_or_default(),
+        }
+    }
+}
+
+/// Words only: tracing's own parser takes numbers too.
+fn level_of(text: &str) -> Result<LevelFilter, InvalidLogLevel> {
+    if text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_alphabetic()) {
+        return Err(InvalidLogLevel);
+    }
+    text.parse().map_err(|_| InvalidLogLevel)
+}

@@ -1,0 +1,246 @@
+//! What the server is told before it starts: a file, over it the environment, checked as a whole.
+//!
+//! Only this module reads the environment. A load either gives settings in which every value was
+//! checked, or an error that lists everything that is wrong, each with its key, its value and the
+//! line or variable where it was written.
+
+mod access;
+mod admin;
+mod auth;
+mod catalogue;
+mod engine;
+mod ingest;
+mod journal;
+mod log;
+mod origin;
+mod producers;
+mod reader;
+mod refusal;
+mod secret;
+mod server;
+mod session;
+mod stray;
+mod tree;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use switchboard_event::CatalogueConfig;
+
+use self::reader::Reader;
+use self::tree::Source;
+
+pub use self::access::Policy;
+pub use self::admin::AdminSettings;
+pub use self::auth::{Auth, LinkDefault, Verification};
+pub use self::engine::EngineSettings;
+pub use self::ingest::IngestSettings;
+pub use self::journal::{JournalKind, JournalSettings};
+pub use self::log::{InvalidLogLevel, LogFormat, LogLevel, LogSettings};
+pub use self::origin::{InvalidOrigin, Origin};
+pub use self::producers::{MetaWebhook, Producer};
+pub use self::refusal::SettingsError;
+pub use self::secret::Secret;
+pub use self::server::ServerSettings;
+pub use self::session::SessionSettings;
+pub use self::stray::Stray;
+
+/// The settings file that is read if none is named.
+pub const FILE_DEFAULT: &str = "switchboard.toml";
+
+/// Everything that can be set. Each section's type tells the defaults, units and costs.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Where to listen, and for whom.
+    pub server: ServerSettings,
+    /// Where the operator looks.
+    pub admin: AdminSettings,
+    /// The Engine.IO and Socket.IO side: heartbeats and limits.
+    pub engine: EngineSettings,
+    /// Who a client is.
+    pub auth: Auth,
+    /// What a client may hear.
+    pub policy: Policy,
+    /// How much producers and webhooks may send at once.
+    pub ingest: IngestSettings,
+    /// Where records are kept, and for how long.
+    pub journal: JournalSettings,
+    /// How long a client may be away.
+    pub session: SessionSettings,
+    /// Events beyond the contract's, and who hears what.
+    pub catalogue: CatalogueConfig,
+    /// Who may publish over HTTP.
+    pub producers: Vec<Producer>,
+    /// Webhooks of the WhatsApp Cloud API.
+    pub meta_webhooks: Vec<MetaWebhook>,
+    /// What is logged, and how.
+    pub log: LogSettings,
+}
+
+/// The environment of the process, as far as it is text.
+#[derive(Clone, Debug, Default)]
+pub struct Environment {
+    variables: BTreeMap<String, String>,
+}
+
+/// Why there are no settings.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum LoadError {
+    /// The named file cannot be read. `switchboard init` writes one.
+    #[error("settings file {} cannot be read: {error}", path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        error: io::Error,
+    },
+    /// The settings were read, and are wrong.
+    #[error(transparent)]
+    Refused(#[from] SettingsError),
+}
+
+impl Environment {
+    /// The variables of this process. Values that are not UTF-8 are taken with replacements, so
+    /// that the checks refuse them by name.
+    #[must_use]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the one place that reads the environment"
+    )]
+    pub fn of_process() -> Self {
+        let variables = std::env::vars_os();
+        let text = |text: std::ffi::OsString| text.to_string_lossy().into_owned();
+        Self {
+            variables: variables
+                .map(|(name, value)| (text(name), text(value)))
+                .collect(),
+        }
+    }
+
+    /// Only the variables of one section.
+    #[must_use]
+    pub fn section(&self, name: &str) -> Self {
+        let prefix = format!("{}__", tree::variable_for(name));
+        let ours = self
+            .variables
+            .iter()
+            .filter(|(name, _)| name.starts_with(&prefix));
+        ours.map(|(name, value)| (name.as_str(), value.as_str()))
+            .collect()
+    }
+
+    /// One variable, for what is no setting: `SWITCHBOARD_KEY`.
+    #[must_use]
+    pub fn variable(&self, name: &str) -> Option<&str> {
+        self.variables.get(name).map(String::as_str)
+    }
+}
+
+impl<N: Into<String>, V: Into<String>> FromIterator<(N, V)> for Environment {
+    fn from_iter<I: IntoIterator<Item = (N, V)>>(variables: I) -> Self {
+        let variables = variables
+            .into_iter()
+            .map(|(name, value)| (name.into(), value.into()));
+        Self {
+            variables: variables.collect(),
+        }
+    }
+}
+
+impl Settings {
+    /// Reads the named file, or [`FILE_DEFAULT`] if there is one, and the environment over it.
+    ///
+    /// # Errors
+    ///
+    /// If a named file cannot be read, or anything in the settings is wrong.
+    pub fn load(file: Option<&Path>, environment: &Environment) -> Result<Self, LoadError> {
+        let path = file.unwrap_or_else(|| Path::new(FILE_DEFAULT));
+        let text = match fs::read_to_string(path) {
+            Ok(text) => Some(text),
+            Err(error) if file.is_none() && error.kind() == io::ErrorKind::NotFound => None,
+            Err(error) => {
+                return Err(LoadError::Unreadable {
+                    path: path.to_owned(),
+                    error,
+                });
+            }
+        };
+        Ok(Self::from_text(
+            text.as_deref().map(|text| (path, text)),
+            environment,
+        )?)
+    }
+
+    /// The same for a file that was read already.
+    ///
+    /// # Errors
+    ///
+    /// If anything in the settings is wrong.
+    pub fn from_text(
+        file: Option<(&Path, &str)>,
+        environment: &Environment,
+    ) -> Result<Self, SettingsError> {
+        let (mut table, origin, directory) = match file {
+            None => (tree::Table::new(), Source::Nowhere, Path::new("")),
+            Some((path, text)) => {
+                let path: Arc<Path> = path.into();
+                let table = tree::parse(text, &path)
+                    .map_err(|refusal| SettingsError::new(vec![refusal]))?;
+                (
+                    table,
+                    Source::File(path),
+                    file.and_then(|(path, _)| path.parent())
+                        .unwrap_or_else(|| Path::new("")),
+                )
+            }
+        };
+        tree::overlay(&mut table, &environment.variables);
+        let reader = Reader::new(origin, directory);
+        let settings = Self::read(&reader, table);
+        reader.finish()?;
+        // Whoever returned `None` has refused something, and then `finish` has returned.
+        Ok(settings.expect("a section without a value has been refused"))
+    }
+
+    fn read(reader: &Reader, table: tree::Table) -> Option<Self> {
+        let mut root = reader.root(table);
+        let server = ServerSettings::read(root.section("server"));
+        let admin = AdminSettings::read(root.section("admin"));
+        let engine = EngineSettings::read(root.section("engine"));
+        let auth = Auth::read(root.section("auth"));
+        let policy = Policy::read(root.section("access"));
+        let ingest = IngestSettings::read(root.section("ingest"));
+        let journal = JournalSettings::read(root.section("journal"));
+        let session = SessionSettings::read(root.section("session"));
+        let audience = root.section("audience");
+        let catalogue = catalogue::read(root.section("catalogue"), audience);
+        let single = auth.as_ref().and_then(|auth| auth.single_tenant.as_ref());
+        let producers = Producer::read_all(root.sections("producers"), single);
+        let mut webhooks = root.section("webhooks");
+        let meta_webhooks = MetaWebhook::read_all(webhooks.sections("meta"), single);
+        webhooks.finish();
+        let log = LogSettings::read(root.section("log"));
+        root.finish();
+        Some(Self {
+            server,
+            admin,
+            engine,
+            auth: auth?,
+            policy,
+            ingest,
+            journal,
+            session,
+            catalogue: catalogue?,
+            producers: producers?,
+            meta_webhooks: meta_webhooks?,
+            log,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests;

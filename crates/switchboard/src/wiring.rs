@@ -1,0 +1,187 @@
+//! From settings to the configuration of each crate. Nothing is decided here.
+
+use std::io;
+use std::num::NonZeroU16;
+use std::sync::Arc;
+
+use switchboard_engine::Origins;
+use switchboard_event::{Clock, Epoch, TenantId};
+use switchboard_gateway::{AccessPolicy, AuthConfig, LinkDefault, Verification};
+use switchboard_ingest::meta::Accounts;
+use switchboard_ingest::{ApiKey, ApiKeys, Endpoints, MetaEndpoint, Reach};
+use switchboard_journal::{
+    DiskConfig, DiskJournal, Journal, MemoryConfig, MemoryJournal, OpenError, Sessions,
+};
+
+use crate::settings::{
+    self, JournalKind, JournalSettings, MetaWebhook, Policy, Producer, Settings,
+};
+use crate::{clock, random};
+
+/// Why there is no journal.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum JournalError {
+    /// The one on disk cannot be opened.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// The system has no randomness, or no thread to open it on.
+    #[error("cannot make a journal: {0}")]
+    System(#[from] io::Error),
+}
+
+/// The clock that everything is given.
+pub(crate) fn system_clock() -> Clock {
+    Clock::new(clock::now)
+}
+
+/// One store behind both of its ports.
+#[derive(Clone)]
+pub(crate) struct Store {
+    pub(crate) journal: Arc<dyn Journal>,
+    pub(crate) sessions: Arc<dyn Sessions>,
+}
+
+impl Store {
+    /// Opens it. Blocks on the disk.
+    pub(crate) fn open(settings: &JournalSettings) -> Result<Self, JournalError> {
+        let partitions = NonZeroU16::new(settings.partitions).unwrap_or(NonZeroU16::MIN);
+        Ok(match &settings.kind {
+            JournalKind::Disk(path) => Self::of(DiskJournal::open(&DiskConfig {
+                partitions,
+                retention_age: settings.retention_age,
+                retention_bytes: settings.retention_size,
+                ..DiskConfig::new(path)
+            })?),
+            JournalKind::Memory => Self::of(MemoryJournal::new(MemoryConfig {
+                partitions,
+                retention_age: settings.retention_age,
+                retention_bytes: usize::try_from(settings.retention_size).unwrap_or(usize::MAX),
+                ..MemoryConfig::new(Epoch::new(u64::from_be_bytes(random::bytes()?)))
+            })),
+        })
+    }
+
+    fn of(store: impl Journal + Sessions) -> Self {
+        let store = Arc::new(store);
+        Self {
+            journal: Arc::clone(&store) as _,
+            sessions: store,
+        }
+    }
+}
+
+/// How clients are authenticated, and what they may hear.
+pub(crate) fn auth(settings: &Settings) -> AuthConfig {
+    let auth = settings.auth.clone();
+    AuthConfig {
+        verification: match auth.verification {
+            settings::Verification::Hs256(secret) => {
+                Verification::Hs256(secret.reveal().as_bytes().into())
+            }
+            settings::Verification::Rs256(pem) => Verification::Rs256(pem.into_bytes().into()),
+        },
+        user_claims: auth.user_claims,
+        tenant_claims: auth.tenant_claims,
+        rooms_claim: auth.rooms_claim,
+        link_claim: auth.link_claim,
+        link_default: match auth.link_default {
+            settings::LinkDefault::Subscribe => LinkDefault::Subscribe,
+            settings::LinkDefault::None => LinkDefault::Nobody,
+        },
+        single_tenant: auth.single_tenant,
+        leeway: auth.leeway,
+        policy: match settings.policy {
+            Policy::Claims => AccessPolicy::Claims,
+            Policy::Open => AccessPolicy::Open,
+        },
+    }
+}
+
+/// Who may publish.
+pub(crate) fn api_keys(producers: &[Producer]) -> ApiKeys {
+    let keys = producers.iter().map(|producer| ApiKey {
+        name: producer.name.clone(),
+        hash: producer.key_sha256,
+        reach: reach(&producer.tenant),
+    });
+    ApiKeys::new(keys.collect())
+}
+
+/// Which webhooks are registered.
+pub(crate) fn endpoints(webhooks: &[MetaWebhook]) -> Endpoints {
+    let meta = webhooks.iter().map(|webhook| {
+        let accounts = Accounts {
+            tenant: webhook.tenant.clone(),
+            by_phone_number: webhook.accounts.clone(),
+        };
+        let (app_secret, verify_token) =
+            (webhook.app_secret.reveal(), webhook.verify_token.reveal());
+        (
+            webhook.endpoint.clone(),
+            MetaEndpoint::new(accounts, app_secret, verify_token),
+        )
+    });
+    Endpoints {
+        meta: meta.collect(),
+    }
+}
+
+/// The producers' side.
+pub(crate) fn ingest(settings: &Settings) -> switchboard_ingest::Config {
+    let size = |bytes: u64| usize::try_from(bytes).unwrap_or(usize::MAX);
+    switchboard_ingest::Config {
+        body_len_max: size(settings.ingest.body_max),
+        webhook_body_len_max: size(settings.ingest.webhook_body_max),
+        ..switchboard_ingest::Config::default()
+    }
+}
+
+/// The clients' side.
+pub(crate) fn gateway(settings: &Settings) -> switchboard_gateway::Config {
+    switchboard_gateway::Config {
+        session_ttl: settings.session.ttl,
+        sync_interval: settings.session.sync_interval,
+        ..switchboard_gateway::Config::default()
+    }
+}
+
+/// The clients' transport.
+pub(crate) fn engine(settings: &Settings) -> switchboard_engine::Config {
+    let Settings { server, engine, .. } = settings;
+    let size = |bytes: u64| usize::try_from(bytes).unwrap_or(usize::MAX);
+    let count = |count: u32| usize::try_from(count).unwrap_or(usize::MAX);
+    switchboard_engine::Config {
+        ping_interval: engine.ping_interval,
+        ping_timeout: engine.ping_timeout,
+        connect_timeout: engine.connect_timeout,
+        upgrade_timeout: engine.upgrade_timeout,
+        payload_max: size(engine.payload_max),
+        outbox_bytes_max: size(engine.outbox_bytes_max),
+        outbox_packets_max: count(engine.outbox_packets_max),
+        connections_max: count(engine.connections_max),
+        connections_per_address_max: count(engine.connections_per_address_max),
+        unjoined_max: count(engine.unjoined_max),
+        refusals_max: engine.refusals_max,
+        handshakes_per_second_max: engine.handshakes_per_second_max,
+        drain_timeout: server.drain_timeout,
+        drain_spread: server.drain_spread,
+        origins: Origins::Listed(
+            server
+                .cors_origins
+                .iter()
+                .map(settings::Origin::text)
+                .collect(),
+        ),
+        origins_setting: "server.cors_origins",
+        ..switchboard_engine::Config::default()
+    }
+}
+
+fn reach(tenant: &TenantId) -> Reach {
+    if tenant.is_everyone() {
+        Reach::Everyone
+    } else {
+        Reach::Tenant(tenant.clone())
+    }
+}
