@@ -1,0 +1,43 @@
+# `make` shows what there is. It takes Rust, a C compiler and make; the tests also take Node.
+.DEFAULT_GOAL := help
+.PHONY: help run test check audit fuzz bench prepare
+CARGO ?= cargo
+
+help: ## Show this
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+run: ## Build the server and run the demo (PORT=5001 for another port, DATA=dir to keep the records)
+	$(CARGO) build --release --locked -p switchboard
+	./target/release/switchboard demo $(if $(PORT),--port $(PORT)) $(if $(DATA),--data $(DATA))
+
+test: prepare ## All tests: Rust, then end to end in Node against the real binary
+	$(CARGO) build --workspace --locked
+	$(CARGO) test --workspace --locked
+	cd tests/e2e && npm test
+
+check: ## Format, lints, documentation: what CI refuses
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --locked
+	@for file in tests/e2e/*.js tests/e2e/harness/*.js; do node --check $$file || exit 1; done
+
+audit: ## Licences, bans and advisories (installs cargo-deny if it is missing)
+	@command -v cargo-deny >/dev/null || $(CARGO) install --locked cargo-deny
+	$(CARGO) deny check
+
+fuzz: ## A minute of fuzzing for each decoder (installs cargo-fuzz if it is missing)
+	./fuzz/run
+
+bench: ## The table against peers, about 20 minutes; `bench/run --help` for less
+	./bench/run
+
+prepare:
+	@for tool in strace; do \
+	  command -v $$tool >/dev/null || missing="$$missing $$tool"; \
+	done; \
+	if [ -n "$$missing" ]; then \
+	  if [ "$$(id -u)" = 0 ]; then sudo=; else sudo=sudo; fi; \
+	  if ! command -v apt-get >/dev/null; then echo "please install:$$missing" >&2; exit 1; fi; \
+	  $$sudo apt-get update -qq && $$sudo apt-get install -y -qq --no-install-recommends $$missing; \
+	fi
+	cd tests/e2e && npm ci --no-audit --no-fund
