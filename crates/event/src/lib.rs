@@ -40,7 +40,7 @@ pub use catalogue::{
 pub use clock::Clock;
 pub use draft::Draft;
 pub use event::{Audience, Event, EventParts};
-pub use id::{EventId, Id, InvalidId, TenantId, UserId};
+pub use id::{EventId, ID_LEN_MAX, Id, InvalidId, TenantId, UserId};
 pub use message::{InvalidMessageState, MessageKey, MessageState};
 pub use position::{Epoch, InvalidPosition, Offset, Position};
 pub use rejected::Rejected;

@@ -1,11 +1,12 @@
 //! Who are you: from a token to an identity.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use jsonwebtoken::{Algorithm, DecodingKey, Validation};
 use serde_json::{Map, Value};
-use switchboard_event::{TenantId, Timestamp, UserId};
+use switchboard_event::{ID_LEN_MAX, TenantId, Timestamp, UserId};
 use switchboard_hub::{Access, LinkRights, Pattern, Rights};
 
 use crate::pool::Pool;
@@ -79,6 +80,10 @@ pub struct Identity {
     pub rights: Rights,
     /// When the token ends.
     pub expires_at: Timestamp,
+    /// When it was issued (`iat`), if it says so.
+    pub issued_at: Option<Timestamp>,
+    /// Its id (`jti`), if it has one: by this it can be revoked.
+    pub token_id: Option<Arc<str>>,
 }
 
 /// The key does not fit the algorithm.
@@ -123,7 +128,12 @@ impl Authenticator {
     /// # Errors
     ///
     /// [`Unauthorized`], whose [`code`](Unauthorized::code) goes to the client.
-    pub fn authenticate(&self, token: &str, now: Timestamp) -> Result<Identity, Unauthorized> {
+    #[expect(clippy::unused_async, reason = "a key may have to be fetched")]
+    pub async fn authenticate(
+        &self,
+        token: &str,
+        now: Timestamp,
+    ) -> Result<Identity, Unauthorized> {
         if token.len() > Self::TOKEN_LEN_MAX {
             return Err(Unauthorized::TooLong(token.len()));
         }
@@ -134,6 +144,8 @@ impl Authenticator {
         Ok(Identity {
             rights: self.rights(&claims)?,
             expires_at,
+            issued_at: numeric_date(&claims, "iat")?.map(Timestamp::from_millis),
+            token_id: token_id(&claims)?,
         })
     }
 
@@ -217,6 +229,17 @@ impl fmt::Debug for Authenticator {
             .debug_struct("Authenticator")
             .field("config", &self.config)
             .finish_non_exhaustive()
+    }
+}
+
+/// The `jti` claim (RFC 7519, section 4.1.7); one that could not be revoked is refused.
+fn token_id(claims: &Map<String, Value>) -> Result<Option<Arc<str>>, Unauthorized> {
+    match claims.get("jti") {
+        None | Some(Value::Null) => Ok(None),
+        Some(Value::String(id)) if (1..=ID_LEN_MAX).contains(&id.len()) => {
+            Ok(Some(id.as_str().into()))
+        }
+        Some(_) => Err(Unauthorized::claim("jti", ClaimFault::Unusable)),
     }
 }
 
@@ -304,6 +327,7 @@ fn account_room(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use futures_util::FutureExt as _;
     use jsonwebtoken::{EncodingKey, Header};
     use serde_json::json;
     use switchboard_event::Room;
@@ -394,7 +418,7 @@ mod tests {
                 .as_object_mut()
                 .unwrap()
                 .extend(tenants.as_object().unwrap().clone());
-            let identity = single.authenticate(&sign(&claims), now());
+            let identity = authenticate(&single, &sign(&claims));
             identity.map(|identity| identity.rights.tenant().to_string())
         };
         let other = |claim| Err(Unauthorized::claim(claim, ClaimFault::OtherTenant));
@@ -457,14 +481,14 @@ mod tests {
             ("no token".to_owned(), InvalidToken::Malformed),
             (String::new(), InvalidToken::Malformed),
         ] {
-            let refused = authenticator().authenticate(&token, now()).unwrap_err();
+            let refused = authenticate(&authenticator(), &token).unwrap_err();
 
             assert_eq!(refused, Unauthorized::Invalid(why));
             assert_eq!(refused.message(), "token invalid");
         }
         let long = "x".repeat(Authenticator::TOKEN_LEN_MAX + 1);
         assert!(matches!(
-            authenticator().authenticate(&long, now()),
+            authenticate(&authenticator(), &long),
             Err(Unauthorized::TooLong(_))
         ));
     }
@@ -487,7 +511,13 @@ mod tests {
     }
 
     fn check(claims: &Value) -> Result<Identity, Unauthorized> {
-        authenticator().authenticate(&sign(claims), now())
+        authenticate(&authenticator(), &sign(claims))
+    }
+
+    fn authenticate(by: &Authenticator, token: &str) -> Result<Identity, Unauthorized> {
+        by.authenticate(token, now())
+            .now_or_never()
+            .expect("nothing is fetched")
     }
 
     fn sign(claims: &Value) -> String {

@@ -16,6 +16,7 @@ use switchboard_journal::{Journal, ReadError, Sessions};
 use tokio::time::MissedTickBehavior;
 use tracing::{debug, error, info, warn};
 
+use crate::access::Access;
 use crate::auth::{Authenticator, Identity};
 use crate::catch_up::Behind;
 use crate::command::Command;
@@ -36,6 +37,7 @@ pub struct Gateway {
     counters: Arc<Counters>,
     catalogue: Arc<Catalogue>,
     authenticator: Authenticator,
+    access: Access,
     clock: Clock,
     config: Config,
     lanes: Box<[Arc<Lane>]>,
@@ -96,9 +98,11 @@ impl Gateway {
             let head = journal.head(partition).await?;
             lanes.push(Arc::new(Lane::new(partition, head, Arc::clone(&counters))));
         }
+        let access = Access::default();
         let recovery = Recovery {
             journal: Arc::clone(&journal),
             sessions,
+            access: access.clone(),
             clock: clock.clone(),
             ttl: config.session_ttl,
         };
@@ -109,6 +113,7 @@ impl Gateway {
             counters,
             catalogue,
             authenticator,
+            access,
             clock,
             config,
             lanes: lanes.into(),
@@ -158,7 +163,7 @@ impl Gateway {
         self.counters.counts()
     }
 
-    fn authenticate(
+    async fn authenticate(
         &self,
         from_payload: Option<&str>,
         handshake: &Handshake,
@@ -170,7 +175,9 @@ impl Gateway {
         let token = from_payload
             .or_else(from_header)
             .ok_or(Unauthorized::Missing)?;
-        self.authenticator.authenticate(token, self.clock.now())
+        self.authenticator
+            .authenticate(token, self.clock.now())
+            .await
     }
 
     /// Lets a client go on where it was, or begin.
@@ -198,13 +205,11 @@ impl Gateway {
             (Some(_), Ok(Some(_))) => Continuation::HistoryLost,
             (Some(_), Err(_)) => Continuation::Refused,
         });
-        match resumed? {
-            Some(admission) => Ok(admission),
-            None => Ok(self
-                .recovery
-                .begin(identity, request, Arc::clone(lane))
-                .await),
+        if let Some(admission) = resumed? {
+            return Ok(admission);
         }
+        let begun = self.recovery.begin(identity, request, Arc::clone(lane));
+        begun.await
     }
 
     /// Keeps alive what belongs to connected clients, for ever.
@@ -231,33 +236,14 @@ impl Gateway {
     ) -> Handling {
         // From before the join, so that no live event comes before what it follows.
         let held = after.map(|_| Held::begin(&session.handle));
-        let Entry { membership, joined } = match session.subscribe(&room, self.config.rooms_max) {
-            Ok(entry) => entry,
-            Err(refused) => {
-                self.counters.subscribe(Err(&refused));
-                return refuse(session, &event.name, ack, refused);
-            }
-        };
-        debug!(socket = %session.socket_id(), room = room.name(), "joined");
         let (gateway, session) = (Arc::clone(self), Arc::clone(session));
         let name = event.name.clone();
         Handling::later(async move {
-            let is_new = !joined.is_empty();
-            let entered = gateway.enter(&session, &membership, is_new, after).await;
-            gateway.counters.subscribe(entered.as_ref().map(|_| ()));
-            match entered {
-                Ok(next) => {
-                    // Whoever was subscribed already must not be sent back behind what it has.
-                    let from = match after {
-                        Some(after) => membership.from.max(after.offset),
-                        None => membership.from,
-                    };
-                    let subscribed = Subscribed::new(room.name(), session.position(from), next);
-                    answer(&session.handle, &name, ack, Ok(subscribed));
-                }
+            let subscribed = gateway.enter(&session, room, after).await;
+            gateway.counters.subscribe(subscribed.as_ref().map(|_| ()));
+            match subscribed {
+                Ok(subscribed) => answer(&session.handle, &name, ack, Ok(subscribed)),
                 Err(refused) => {
-                    // A refused subscription has no effect.
-                    session.leave(&joined);
                     refuse(&session, &name, ack, refused);
                 }
             }
@@ -265,9 +251,32 @@ impl Gateway {
         })
     }
 
+    /// What comes between a wish to hear a room and its ack: a grant, a seat, a note of it, and what
+    /// was missed. A refused subscription has no effect.
+    async fn enter(
+        &self,
+        session: &Session,
+        room: Room,
+        after: Option<Position>,
+    ) -> Result<Subscribed, Refused> {
+        let name = room.clone();
+        let ticket = self.access.ticket(session.identity(), room).await?;
+        let Entry { membership, joined } = session.subscribe(&ticket, self.config.rooms_max)?;
+        debug!(socket = %session.socket_id(), room = name.name(), "joined");
+        let is_new = !joined.is_empty();
+        let settled = self.settle(session, &membership, is_new, after).await;
+        let next = settled.inspect_err(|_| session.leave(&joined))?;
+        // Whoever was subscribed already must not be sent back behind what it has.
+        let from = match after {
+            Some(after) => membership.from.max(after.offset),
+            None => membership.from,
+        };
+        Ok(Subscribed::new(name.name(), session.position(from), next))
+    }
+
     /// What comes between a join and its ack: it is written down, so that no crash forgets it, and
     /// what was missed is replayed.
-    async fn enter(
+    async fn settle(
         &self,
         session: &Session,
         membership: &Membership,
@@ -331,7 +340,7 @@ impl Application for Gateway {
         }
         let credentials = Credentials::of(request.auth.as_deref());
         let token = credentials.token.as_deref();
-        let identity = match self.authenticate(token, &request.handshake) {
+        let identity = match self.authenticate(token, &request.handshake).await {
             Ok(identity) => identity,
             Err(reason) => {
                 self.counters.refuse(&reason);

@@ -4,6 +4,7 @@
 //!
 //! - [`gateway`]: [`Gateway`], the engine's application; one entry for each thing a client does.
 //! - [`auth`]: from a token to an [`Identity`].
+//! - `access`: from a wish to a grant.
 //! - `pool`: what many sessions have alike, kept once.
 //! - `command`: what a client asks for, from an event's name and arguments.
 //! - `session`: one client's rights, seat and rooms; subscribing and leaving.
@@ -14,6 +15,7 @@
 //! - `delivery`: a record, encoded once for everybody, and the line that it goes to.
 //! - `reply`: acks, refusals and their codes. `counters`: what is counted of all this.
 
+mod access;
 pub mod auth;
 mod catch_up;
 mod command;

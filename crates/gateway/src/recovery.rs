@@ -13,6 +13,7 @@ use switchboard_journal::{
 use switchboard_protocol::{RecoveryId, SocketId};
 use tracing::{debug, warn};
 
+use crate::access::Access;
 use crate::auth::Identity;
 use crate::lane::Lane;
 use crate::missed::{Missed, missed};
@@ -23,6 +24,7 @@ use crate::session::Session;
 pub(crate) struct Recovery {
     pub(crate) journal: Arc<dyn Journal>,
     pub(crate) sessions: Arc<dyn Sessions>,
+    pub(crate) access: Access,
     pub(crate) clock: Clock,
     pub(crate) ttl: Duration,
 }
@@ -63,9 +65,10 @@ impl Recovery {
         identity: Identity,
         request: &Connect,
         lane: Arc<Lane>,
-    ) -> Admission<Arc<Session>> {
-        let session = Session::open(identity, request.handle.clone(), lane);
-        self.admit(session).await
+    ) -> Result<Admission<Arc<Session>>, Refusal> {
+        let grants = self.access.at_start(&identity).await;
+        let session = Session::open(identity, &grants, request.handle.clone(), lane);
+        Ok(self.admit(session).await)
     }
 
     /// Lets a client go on where it was, if that can be; `None` makes it a new one.
@@ -107,7 +110,8 @@ impl Recovery {
 
         let after = line_position(claim.offset, stored.start);
         let (handle, lane) = (request.handle.clone(), Arc::clone(lane));
-        let session = Session::resume(identity.clone(), handle, lane, &stored, after);
+        let grants = self.access.again(identity, &stored.rooms).await;
+        let session = Session::resume(identity.clone(), &grants, handle, lane, &stored, after);
         let page = missed(&*self.journal, &session, after, session.joined_at(), now).await;
         match page {
             Ok(page) => {

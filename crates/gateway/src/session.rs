@@ -5,11 +5,12 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 use switchboard_engine::SocketHandle;
-use switchboard_event::{Id, Offset, Position, Room, RoomKind, Timestamp};
-use switchboard_hub::{Grant, Rights, Seat};
+use switchboard_event::{Offset, Position, Room, RoomKind, Timestamp};
+use switchboard_hub::{Grant, Seat};
 use switchboard_journal::{Record, StoredRoom, StoredSession};
 use switchboard_protocol::SocketId;
 
+use crate::access::{Ticket, link_room};
 use crate::auth::Identity;
 use crate::delivery::{Line, Mark};
 use crate::lane::Lane;
@@ -56,12 +57,16 @@ pub(crate) struct Entry {
 
 impl Session {
     /// Seats a new client in the rooms that are its own.
-    pub(crate) fn open(identity: Identity, handle: SocketHandle, lane: Arc<Lane>) -> Self {
-        let grants: Vec<_> = identity.rights.grants_at_start().collect();
+    pub(crate) fn open(
+        identity: Identity,
+        grants: &[Grant],
+        handle: SocketHandle,
+        lane: Arc<Lane>,
+    ) -> Self {
         let seat = lane
             .hub
             .sit(identity.rights.tenant().clone(), Line(handle.clone()));
-        let (joined_at, rooms) = join_all(&seat, &grants);
+        let (joined_at, rooms) = join_all(&seat, grants);
         let start = lane.position(joined_at);
         let rooms = memberships(rooms, |_| None, joined_at);
         Self {
@@ -77,20 +82,20 @@ impl Session {
         }
     }
 
-    /// Seats a client that comes back: in its rooms of before, as far as its rights still cover
-    /// them. Its line goes on after `after`.
+    /// Seats a client that comes back, in its rooms of before as far as `grants` still cover them.
+    /// Its line goes on after `after`.
     pub(crate) fn resume(
         identity: Identity,
+        grants: &[Grant],
         handle: SocketHandle,
         lane: Arc<Lane>,
         stored: &StoredSession,
         after: Position,
     ) -> Self {
-        let grants = grants_again(&identity.rights, &stored.rooms);
         let seat = lane
             .hub
             .sit(identity.rights.tenant().clone(), Line(handle.clone()));
-        let (joined_at, rooms) = join_all(&seat, &grants);
+        let (joined_at, rooms) = join_all(&seat, grants);
         let before = |room: &Room| stored.rooms.iter().find(|one| one.room == *room);
         let rooms = memberships(rooms, |room| before(room).map(|one| one.from), joined_at);
         Self {
@@ -125,11 +130,10 @@ impl Session {
         self
     }
 
-    /// Joins `room`, if the rights cover it and there is space, and with an account's room its
-    /// inner room, if the rights cover that.
-    pub(crate) fn subscribe(&self, room: &Room, rooms_max: usize) -> Result<Entry, Refused> {
-        let rights = &self.identity.rights;
-        let grant = rights.grant(room.clone())?;
+    /// Joins the room of `ticket` if there is space, and with an account's room its inner room, if
+    /// the ticket is for that too.
+    pub(crate) fn subscribe(&self, ticket: &Ticket, rooms_max: usize) -> Result<Entry, Refused> {
+        let room = ticket.room.room();
         if let Some(membership) = self.membership(room) {
             return Ok(Entry {
                 membership,
@@ -139,13 +143,13 @@ impl Session {
         if self.rooms.lock().len() >= rooms_max {
             return Err(Refused::TooManyRooms { rooms_max });
         }
-        let membership = self.join(&grant);
+        let membership = self.join(&ticket.room);
         let mut joined = vec![room.clone()];
-        if let Some(grant) = link_room(room).and_then(|link| rights.grant(link).ok())
-            && self.membership(grant.room()).is_none()
+        if let Some(link) = &ticket.link
+            && self.membership(link.room()).is_none()
         {
-            self.join(&grant);
-            joined.push(grant.room().clone());
+            self.join(link);
+            joined.push(link.room().clone());
         }
         Ok(Entry { membership, joined })
     }
@@ -304,17 +308,6 @@ impl fmt::Debug for Session {
     }
 }
 
-/// The rooms that a session is always in, and those of before that the rights still cover.
-fn grants_again(rights: &Rights, stored: &[StoredRoom]) -> Vec<Grant> {
-    let mut grants: Vec<Grant> = rights.grants_at_start().collect();
-    for StoredRoom { room, .. } in stored {
-        if grants.iter().all(|grant| grant.room() != room) {
-            grants.extend(rights.grant(room.clone()).ok());
-        }
-    }
-    grants
-}
-
 fn join_all(seat: &Seat<Line>, grants: &[Grant]) -> (Offset, Vec<Room>) {
     seat.join_all(grants)
         .expect("rights and seat are of one tenant")
@@ -330,13 +323,4 @@ fn memberships(
         room,
     };
     rooms.into_iter().map(membership).collect()
-}
-
-/// The inner room of an account's room.
-fn link_room(room: &Room) -> Option<Room> {
-    if !matches!(room.kind(), RoomKind::Whatsapp) {
-        return None;
-    }
-    let account: Id = room.id().parse().ok()?;
-    Room::whatsapp_link(&account).ok()
 }
