@@ -1,6 +1,6 @@
 # `make` shows what there is. It takes Rust, a C compiler and make; the tests also take Node.
 .DEFAULT_GOAL := help
-.PHONY: help run test check audit fuzz bench prepare
+.PHONY: help run test check audit fuzz bench prepare node_modules
 CARGO ?= cargo
 
 help: ## Show this
@@ -15,11 +15,11 @@ test: prepare ## All tests: Rust, then end to end in Node against the real binar
 	$(CARGO) test --workspace --locked
 	cd tests/e2e && npm test
 
-check: ## Format, lints, documentation: what CI refuses
+check: node_modules ## Format, lints, documentation, types of the JavaScript: what CI refuses
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --locked
-	@for file in tests/e2e/*.js tests/e2e/harness/*.js; do node --check $$file || exit 1; done
+	cd tests/e2e && npx tsc --project .
 
 audit: ## Licences, bans and advisories (installs cargo-deny if it is missing)
 	@command -v cargo-deny >/dev/null || $(CARGO) install --locked cargo-deny
@@ -31,7 +31,7 @@ fuzz: ## A minute of fuzzing for each decoder (installs cargo-fuzz if it is miss
 bench: ## The table against peers, about 20 minutes; `bench/run --help` for less
 	./bench/run
 
-prepare:
+prepare: node_modules
 	@for tool in strace; do \
 	  command -v $$tool >/dev/null || missing="$$missing $$tool"; \
 	done; \
@@ -40,4 +40,6 @@ prepare:
 	  if ! command -v apt-get >/dev/null; then echo "please install:$$missing" >&2; exit 1; fi; \
 	  $$sudo apt-get update -qq && $$sudo apt-get install -y -qq --no-install-recommends $$missing; \
 	fi
+
+node_modules:
 	cd tests/e2e && npm ci --no-audit --no-fund

@@ -30,6 +30,7 @@ test('a client that stops reading costs little, slows nobody, and then gets ever
   const before = residentMib(server);
 
   slow.pause();
+  /** @type {number[]} */
   const pings = [];
   for (let last = WARM + 1_000; last <= TOTAL; last += 1_000) {
     await count(server, 'flood', last - 999, last, filler);

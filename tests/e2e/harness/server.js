@@ -10,7 +10,7 @@ import { keepMessagesSecret, leaks } from './secrets.js';
 import { defaultSettings, KEYS, merged, toml } from './settings.js';
 import { claims, signHs256 } from './tokens.js';
 import { until } from './until.js';
-import { deliver } from './webhook.js';
+import { bodyInit, deliver } from './webhook.js';
 
 /** How long a server may take to stop: its drain timeout and some slack for a busy machine. */
 const STOP_DEADLINE_MS = 20_000;
@@ -148,7 +148,7 @@ export class Server {
           ...(key === null ? {} : { authorization: `Bearer ${key}` }),
           ...headers,
         },
-        body: raw ? body : JSON.stringify(body),
+        body: raw ? bodyInit(body) : JSON.stringify(body),
       }),
     );
   }

@@ -45,6 +45,15 @@ export async function deliver(url, body, { appSecret, headers = {} } = {}) {
   return fetch(url, {
     method: 'POST',
     headers: /** @type {Record<string, string>} */ (Object.fromEntries(sent)),
-    body: bytes,
+    body: bodyInit(bytes),
   });
+}
+
+/**
+ * Bytes as `fetch` takes them: its types leave Node's own `Buffer` out.
+ *
+ * @param {string | Buffer} bytes
+ */
+export function bodyInit(bytes) {
+  return typeof bytes === 'string' ? bytes : new Uint8Array(bytes);
 }

@@ -19,6 +19,7 @@ export class Wire {
   /** How many events had come before the first reply. */
   missed = 0;
   isClosed = false;
+  /** @type {Buffer} */
   #input = Buffer.alloc(0);
   #isUpgraded = false;
   #requests = 0;
@@ -105,6 +106,7 @@ export class Wire {
 
   /** @param {Buffer} chunk */
   #read(chunk) {
+    /** @type {Buffer} */
     let input = this.#input.length === 0 ? chunk : Buffer.concat([this.#input, chunk]);
     if (!this.#isUpgraded) {
       const end = input.indexOf('\r\n\r\n');
