@@ -12,6 +12,7 @@ use std::sync::Arc;
 use sha2::{Digest, Sha256};
 
 use crate::accepted::{Accepted, AcceptedEvent, NeedsMessage};
+use crate::binary;
 use crate::built_in::BUILT_IN;
 use crate::check::At;
 use crate::draft::Draft;
@@ -141,6 +142,7 @@ impl Catalogue {
         let entry = self.entry(&draft.event)?;
         let tenant = tenant_of(&draft, context.tenant)?;
         check_size(&draft)?;
+        binary::check(draft.data.get())?;
         let strict = self.strict && context.maker == Maker::Producer;
         entry.check(&draft.data, strict)?;
         let resolved = self.resolve_audience(entry, &draft, &tenant)?;

@@ -8,12 +8,13 @@
 //! - [`catalogue`]: all events that there are; [`Catalogue::accept`] is the one way from a draft
 //!   to an event. [`rejected`] says why not, [`accepted`] what came of it.
 //! - [`event`]: what a draft becomes. Nothing validates again after it.
-//! - [`message`]: what is remembered of a message.
+//! - [`message`]: what is remembered of a message. [`binary`]: binary values in payloads.
 //! - [`shape`], [`payload`], [`built_in`]: the contract, each payload described once.
 //!
 //! Pure: no I/O, no clock of its own, no randomness. What depends on those is an argument.
 
 pub mod accepted;
+pub mod binary;
 pub mod built_in;
 pub mod catalogue;
 mod check;
@@ -33,6 +34,7 @@ pub mod template;
 pub mod time;
 
 pub use accepted::{Accepted, AcceptedEvent, NeedsMessage};
+pub use binary::InvalidBinary;
 pub use built_in::{BUILT_IN, BuiltIn, DefaultAudience, Payload};
 pub use catalogue::{
     Catalogue, CatalogueConfig, CatalogueError, Context, CustomEvent, Maker, UnknownCounts,

@@ -1,5 +1,6 @@
 //! Why a draft is no event.
 
+use crate::binary::InvalidBinary;
 use crate::id::InvalidId;
 use crate::room::InvalidRoom;
 
@@ -116,6 +117,14 @@ pub enum Rejected {
         /// What the schema says, without the value, cut to a bounded length.
         reason: Box<str>,
     },
+    /// `invalid_binary`: a `{"$binary": ..}` is none, or too long, or one too many.
+    #[error("{field}: {reason}")]
+    InvalidBinary {
+        /// Where.
+        field: Box<str>,
+        /// Why.
+        reason: InvalidBinary,
+    },
     /// `too_large`: the payload is longer than [`DATA_LEN_MAX`](crate::event::DATA_LEN_MAX).
     #[error("data is {len} bytes, the limit is {len_max}")]
     TooLarge {
@@ -153,6 +162,7 @@ impl Rejected {
             Self::SealedAudience { .. } => "sealed_audience",
             Self::OtherTenant { .. } | Self::NotForEveryone { .. } => "other_tenant",
             Self::Schema { .. } => "schema",
+            Self::InvalidBinary { .. } => "invalid_binary",
             Self::TooLarge { .. } | Self::TooDeep { .. } => "too_large",
         }
     }
@@ -169,6 +179,7 @@ impl Rejected {
             | Self::DuplicateField { field }
             | Self::InvalidRoom { field, .. }
             | Self::OtherTenant { field }
+            | Self::InvalidBinary { field, .. }
             | Self::Schema { field, .. } => Some(field),
             Self::SealedAudience { field, .. } | Self::NotForEveryone { field } => Some(field),
             Self::TooManyRooms { .. } | Self::NoAudience => Some("rooms"),

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use serde_json::json;
 use switchboard_engine::{Packet, SocketHandle};
+use switchboard_event::binary::{self, Split};
 use switchboard_event::{Offset, Position, Timestamp};
 use switchboard_hub::Post;
 use switchboard_journal::Record;
@@ -145,13 +146,19 @@ pub(crate) fn replayed(record: &Record) -> Packet {
 }
 
 fn packet(name: &str, data: &[u8], last: &str) -> Packet {
-    Packet::event(
-        &Namespace::ROOT,
-        None,
-        name,
-        &[data, last.as_bytes()],
-        Vec::new(),
-    )
+    let event = |data, attachments| {
+        Packet::event(
+            &Namespace::ROOT,
+            None,
+            name,
+            &[data, last.as_bytes()],
+            attachments,
+        )
+    };
+    match binary::split(data) {
+        Some(Split { data, attachments }) => event(&data, attachments),
+        None => event(data, Vec::new()),
+    }
 }
 
 #[cfg(test)]
