@@ -7,6 +7,7 @@
 //!
 //! - [`settings`]: what the server is told before it starts. [`telemetry`]: what it says.
 //! - [`server`]: one running server, put together with `wiring`.
+//! - [`emitter`]: the contract's events from Rust, organised by feature.
 //! - [`command`]: the command line, one file per command.
 //! - [`demo`]: a busy day at an imaginary shop, for `switchboard demo`.
 //! - [`health`] and [`readiness`]: whether the server is well. [`listener`]: its sockets.
@@ -17,6 +18,7 @@ mod admin;
 pub mod clock;
 pub mod command;
 pub mod demo;
+pub mod emitter;
 pub mod health;
 pub mod listener;
 mod metrics;
@@ -29,5 +31,8 @@ pub mod telemetry;
 pub mod token;
 mod wiring;
 
+pub use emitter::Emitter;
 pub use server::{Server, StartError};
 pub use settings::Settings;
+/// Events, payloads, ids and rooms, for programs that embed a server.
+pub use switchboard_event as event;

@@ -17,6 +17,7 @@ use tracing::{info, warn};
 
 use crate::admin::{Admin, Metered};
 use crate::clock;
+use crate::emitter::Emitter;
 use crate::health::{self, ConnectionStats, Vitals};
 use crate::listener::Listeners;
 use crate::metrics::{self, Process, Snapshot, Unknown};
@@ -194,6 +195,12 @@ impl Server {
         self.ingest.publish(tenant, drafts).await
     }
 
+    /// Publishes the contract's events of `tenant`, organised by feature.
+    #[must_use]
+    pub fn emitter(&self, tenant: TenantId) -> Emitter {
+        Emitter::new(self.ingest.clone(), tenant)
+    }
+
     /// The producers' side, for whoever publishes while the server is watched.
     pub(crate) fn ingest(&self) -> &Ingest {
         &self.ingest
@@ -320,11 +327,13 @@ mod tests {
     use std::time::Duration;
 
     use serde_json::value::RawValue;
+    use switchboard_event::payload::ContactDeleted;
     use switchboard_journal::OpenError;
     use tokio::net::TcpListener;
     use tokio::time::timeout;
 
     use super::*;
+    use crate::emitter::EmitError;
     use crate::listener;
     use crate::readiness::Status;
     use crate::settings::Environment;
@@ -404,6 +413,33 @@ mod tests {
             outcomes[1].as_ref().unwrap_err().refusal.code(),
             "unknown_event"
         );
+        server.shutdown().await;
+    }
+
+    #[tokio::test]
+    async fn an_emitter_publishes_by_feature_and_says_why_not() {
+        let server = start("").await;
+        let emitter = server.emitter("acme".parse().unwrap());
+        let deleted = |id: &str| ContactDeleted {
+            contact_id: id.parse().unwrap(),
+            timestamp: None,
+        };
+        let once = emitter.with_id("e-1".parse().unwrap());
+
+        let first = once.contacts().deleted(&deleted("42")).await.unwrap();
+        let again = once.contacts().deleted(&deleted("42")).await.unwrap();
+        let other = once.contacts().deleted(&deleted("43")).await;
+        let strange = emitter.to("order:7".parse().unwrap());
+        let nowhere = strange.contacts().deleted(&deleted("42")).await;
+
+        assert_eq!((first.position, first.duplicate), (again.position, false));
+        assert!(again.duplicate);
+        let code = |outcome: Result<Receipt, EmitError>| match outcome {
+            Err(EmitError::Refused(refused)) => refused.refusal.code(),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(code(other), "id_reused");
+        assert_eq!(code(nowhere), "invalid_room");
         server.shutdown().await;
     }
 
