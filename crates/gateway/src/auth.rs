@@ -1,22 +1,60 @@
 //! Who are you: from a token to an identity.
 
+mod algorithm;
+mod claims;
+mod issuer;
+mod jwks;
+mod key;
+mod key_server;
+mod token;
+
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use jsonwebtoken::{Algorithm, DecodingKey, Validation};
-use serde_json::{Map, Value};
-use switchboard_event::{ID_LEN_MAX, TenantId, Timestamp, UserId};
-use switchboard_hub::{Access, LinkRights, Pattern, Rights};
+use switchboard_event::{TenantId, Timestamp, UserId};
+use switchboard_hub::{Access, LinkRights, Rights};
+use switchboard_metrics::Tally;
+use switchboard_outbound::{Client, InvalidRoots, Url};
+use tokio::task::JoinSet;
+use tracing::error;
 
+use self::claims::{account_room, identifier, numeric_date, patterns, the_only_tenant, token_id};
+use self::issuer::{Issuer, KeyServers};
+use self::token::{Claims, Unverified};
 use crate::pool::Pool;
-use crate::unauthorized::{ClaimFault, InvalidToken, Unauthorized};
+use crate::unauthorized::{InvalidToken, Unauthorized};
+
+pub use self::algorithm::{Algorithm, KeyKind, UnknownAlgorithm};
+pub use self::jwks::InvalidJwks;
+pub use self::key::InvalidKey;
+pub use self::key_server::{KeyServerConfig, KeyServerStats};
 
 /// How tokens are verified and read.
 #[derive(Clone, Debug)]
 pub struct AuthConfig {
-    /// The one algorithm that is accepted, with its key. What a token's header says is never
-    /// trusted.
+    /// Who may sign tokens; at most one has no name, and no two have the same.
+    pub issuers: Vec<IssuerConfig>,
+    /// Who may pair when the token has no such claim. Default: whoever may subscribe.
+    pub link_default: LinkDefault,
+    /// How much clocks may differ. Default: 0 s.
+    pub leeway: Duration,
+    /// How rooms are decided. Default: by the token's patterns.
+    pub policy: AccessPolicy,
+    /// How key servers are asked.
+    pub key_servers: KeyServerConfig,
+}
+
+/// Who signs tokens, and how they say whom they name.
+#[derive(Clone, Debug)]
+pub struct IssuerConfig {
+    /// The `iss` of its tokens. Default: none, and then every token is its own that names no other
+    /// issuer.
+    pub name: Option<String>,
+    /// Of which `aud` one must name us. Default: none, and `aud` is not looked at.
+    pub audience: Vec<String>,
+    /// What its tokens are verified with. What a token's header says is never trusted.
     pub verification: Verification,
     /// The claims that may hold the user, the first one present wins. Default: `userId`, `sub`,
     /// `id`.
@@ -27,24 +65,31 @@ pub struct AuthConfig {
     pub rooms_claim: String,
     /// The claim with the patterns of accounts that may be paired. Default: `link`.
     pub link_claim: String,
-    /// Who may pair when the token has no such claim. Default: whoever may subscribe.
-    pub link_default: LinkDefault,
-    /// The tenant of every token, for a CRM with one customer. Default: none, and a token without a
-    /// tenant is refused.
+    /// The tenant of all its tokens, for an issuer that speaks for one customer. Default: none, and
+    /// a token without a tenant is refused.
     pub single_tenant: Option<TenantId>,
-    /// How much clocks may differ. Default: 0 s.
-    pub leeway: Duration,
-    /// How rooms are decided. Default: by the token's patterns.
-    pub policy: AccessPolicy,
 }
 
-/// An algorithm and its key.
+/// Algorithms, and the keys to verify them with.
+#[derive(Clone, Debug)]
+pub struct Verification {
+    /// The only ones that are accepted.
+    pub algorithms: Vec<Algorithm>,
+    /// The only keys that are used, for this issuer and no other.
+    pub keys: KeySource,
+}
+
+/// Where keys come from.
 #[derive(Clone)]
-pub enum Verification {
-    /// HMAC with SHA-256 and a shared secret.
-    Hs256(Box<[u8]>),
-    /// RSASSA-PKCS1-v1_5 with SHA-256; the public key as PEM.
-    Rs256(Box<[u8]>),
+pub enum KeySource {
+    /// A secret that the signer shares, for HMAC.
+    Secret(Box<[u8]>),
+    /// One public key, as PEM.
+    PublicKey(Box<[u8]>),
+    /// A set of public keys, as its JSON.
+    Jwks(Box<[u8]>),
+    /// The same, to be asked for.
+    JwksUrl(Url),
 }
 
 /// How rooms are decided.
@@ -67,9 +112,11 @@ pub enum LinkDefault {
 
 /// Verifies tokens. Made once, shared by all connections.
 pub struct Authenticator {
-    key: DecodingKey,
-    validation: Validation,
+    /// Who takes the tokens that name no issuer, or one that is not configured.
+    unnamed: Option<Issuer>,
+    named: HashMap<Box<str>, Issuer>,
     config: AuthConfig,
+    fetches: Arc<Tally>,
     pool: Pool,
 }
 
@@ -86,10 +133,25 @@ pub struct Identity {
     pub token_id: Option<Arc<str>>,
 }
 
-/// The key does not fit the algorithm.
+/// The settings make no authenticator.
 #[derive(Debug, thiserror::Error)]
-#[error("not a public key in PEM: {0}")]
-pub struct InvalidKey(#[from] jsonwebtoken::errors::Error);
+#[non_exhaustive]
+pub enum InvalidAuth {
+    /// A key does not fit its algorithms.
+    #[error("the key of {issuer} {fault}")]
+    Key {
+        /// Whose key.
+        issuer: String,
+        /// What is wrong with it.
+        fault: InvalidKey,
+    },
+    /// Two issuers have one name, or none: tokens of the one would be verified as the other's.
+    #[error("there are two of {0}")]
+    Twice(String),
+    /// Key servers cannot be asked.
+    #[error(transparent)]
+    Client(#[from] InvalidRoots),
+}
 
 impl Authenticator {
     /// The longest token, in bytes.
@@ -99,36 +161,56 @@ impl Authenticator {
     /// The furthest that `exp` may lie ahead: ten years. Milliseconds lie further.
     pub const LIFETIME_MAX: Duration = Duration::from_hours(10 * 365 * 24);
 
-    /// Prepares the key.
+    /// Prepares the keys. No key server is asked before [`keep_fresh`](Self::keep_fresh) runs or a
+    /// token needs it.
     ///
     /// # Errors
     ///
-    /// [`InvalidKey`] if the public key cannot be read.
-    pub fn new(config: AuthConfig) -> Result<Self, InvalidKey> {
-        let (key, algorithm) = match &config.verification {
-            Verification::Hs256(secret) => (DecodingKey::from_secret(secret), Algorithm::HS256),
-            Verification::Rs256(pem) => (DecodingKey::from_rsa_pem(pem)?, Algorithm::RS256),
-        };
-        let mut validation = Validation::new(algorithm);
-        // Times are checked here, against the clock that was given.
-        validation.validate_exp = false;
-        validation.validate_nbf = false;
-        validation.validate_aud = false;
-        validation.required_spec_claims.clear();
-        Ok(Self {
-            key,
-            validation,
-            config,
+    /// [`InvalidAuth`] if a key cannot be used, or two issuers cannot be told apart.
+    pub fn new(config: AuthConfig) -> Result<Self, InvalidAuth> {
+        let mut authenticator = Self {
+            unnamed: None,
+            named: HashMap::new(),
+            fetches: Arc::new(key_server::fetches()),
             pool: Pool::default(),
-        })
+            config,
+        };
+        let asks =
+            |issuer: &IssuerConfig| matches!(issuer.verification.keys, KeySource::JwksUrl(_));
+        let client = if authenticator.config.issuers.iter().any(asks) {
+            Some(Client::new(switchboard_outbound::Config::default())?)
+        } else {
+            None
+        };
+        let servers = KeyServers {
+            client,
+            config: authenticator.config.key_servers,
+            fetches: Arc::clone(&authenticator.fetches),
+        };
+        for config in std::mem::take(&mut authenticator.config.issuers) {
+            let title = config.title();
+            let name = config.name.clone();
+            let issuer = Issuer::new(config, &servers).map_err(|fault| InvalidAuth::Key {
+                issuer: title.clone(),
+                fault,
+            })?;
+            let before = match name {
+                None => authenticator.unnamed.replace(issuer),
+                Some(name) => authenticator.named.insert(name.into(), issuer),
+            };
+            if before.is_some() {
+                return Err(InvalidAuth::Twice(title));
+            }
+        }
+        Ok(authenticator)
     }
 
-    /// Verifies `token` and reads who it names.
+    /// Verifies `token` and reads who it names. Waits only if a key must be asked for.
     ///
     /// # Errors
     ///
-    /// [`Unauthorized`], whose [`code`](Unauthorized::code) goes to the client.
-    #[expect(clippy::unused_async, reason = "a key may have to be fetched")]
+    /// [`Unauthorized`], whose [`code`](Unauthorized::code) goes to the client unless it
+    /// [passes by itself](Unauthorized::passes).
     pub async fn authenticate(
         &self,
         token: &str,
@@ -137,56 +219,78 @@ impl Authenticator {
         if token.len() > Self::TOKEN_LEN_MAX {
             return Err(Unauthorized::TooLong(token.len()));
         }
-        let token = jsonwebtoken::decode::<Map<String, Value>>(token, &self.key, &self.validation)
-            .map_err(|error| Unauthorized::Invalid(InvalidToken::from(error.kind())))?;
-        let claims = token.claims;
-        let expires_at = self.lifetime(&claims, now)?;
+        let token = Unverified::parse(token)?;
+        let issuer = self.issuer(token.issuer())?;
+        let claims = issuer.verify(token).await?;
+        let expires_at = claims::lifetime(&claims, self.config.leeway, now)?;
+        claims::audience(&claims, &issuer.config.audience)?;
         Ok(Identity {
-            rights: self.rights(&claims)?,
+            rights: self.rights(&claims, &issuer.config)?,
             expires_at,
             issued_at: numeric_date(&claims, "iat")?.map(Timestamp::from_millis),
             token_id: token_id(&claims)?,
         })
     }
 
-    fn lifetime(
-        &self,
-        claims: &Map<String, Value>,
-        now: Timestamp,
-    ) -> Result<Timestamp, Unauthorized> {
-        let leeway_ms = i64::try_from(self.config.leeway.as_millis()).unwrap_or(i64::MAX);
-        let expires_at =
-            numeric_date(claims, "exp")?.ok_or_else(|| Unauthorized::ClaimMissing("exp".into()))?;
-        if expires_at.saturating_add(leeway_ms) <= now.as_millis() {
-            return Err(Unauthorized::Expired);
-        }
-        let lifetime_ms_max = i64::try_from(Self::LIFETIME_MAX.as_millis()).unwrap_or(i64::MAX);
-        if expires_at.saturating_sub(now.as_millis()) > lifetime_ms_max {
-            return Err(Unauthorized::claim("exp", ClaimFault::Milliseconds));
-        }
-        match numeric_date(claims, "nbf")? {
-            Some(begin) if begin.saturating_sub(leeway_ms) > now.as_millis() => {
-                Err(Unauthorized::Early)
+    /// Asks key servers again before their keys are old, for ever.
+    pub async fn keep_fresh(&self) {
+        let servers = self.issuers().filter_map(Issuer::key_server);
+        let tasks = servers.map(|server| {
+            let server = Arc::clone(server);
+            async move { server.keep_fresh().await }
+        });
+        // Dropped, it ends them all.
+        let mut tasks: JoinSet<()> = tasks.collect();
+        while let Some(ended) = tasks.join_next().await {
+            if let Err(failure) = ended {
+                error!(error = %failure, "keys are asked for only when they are needed");
             }
-            _ => Ok(Timestamp::from_millis(expires_at)),
         }
+        std::future::pending::<()>().await;
     }
 
-    fn rights(&self, claims: &Map<String, Value>) -> Result<Rights, Unauthorized> {
+    /// How often key servers were asked, by what came of it.
+    pub fn key_fetches(&self) -> BTreeMap<&'static str, u64> {
+        self.fetches.counts()
+    }
+
+    /// How the key servers are.
+    pub fn key_servers(&self) -> Vec<KeyServerStats> {
+        let stats = |issuer: &Issuer| {
+            let name = issuer.config.name.as_deref().unwrap_or("default");
+            Some(issuer.key_server()?.stats(name))
+        };
+        self.issuers().filter_map(stats).collect()
+    }
+
+    fn issuers(&self) -> impl Iterator<Item = &Issuer> {
+        self.unnamed.iter().chain(self.named.values())
+    }
+
+    /// Whose keys count for a token that says that it comes from `name`. Whoever lies about it
+    /// chooses the keys that refuse the token.
+    fn issuer(&self, name: Option<&str>) -> Result<&Issuer, Unauthorized> {
+        let named = name.and_then(|name| self.named.get(name));
+        named
+            .or(self.unnamed.as_ref())
+            .ok_or(Unauthorized::Invalid(InvalidToken::Issuer))
+    }
+
+    fn rights(&self, claims: &Claims, issuer: &IssuerConfig) -> Result<Rights, Unauthorized> {
         let config = &self.config;
-        let user: UserId = identifier(claims, &config.user_claims)?;
-        let tenant = match &config.single_tenant {
-            Some(single) => the_only_tenant(claims, &config.tenant_claims, single)?,
-            None => identifier(claims, &config.tenant_claims)?,
+        let user: UserId = identifier(claims, &issuer.user_claims)?;
+        let tenant = match &issuer.single_tenant {
+            Some(single) => the_only_tenant(claims, &issuer.tenant_claims, single)?,
+            None => identifier(claims, &issuer.tenant_claims)?,
         };
         let access = match config.policy {
             AccessPolicy::Open => Access::Open,
             AccessPolicy::Claims => {
-                let rooms = patterns(claims, &config.rooms_claim, str::to_owned)?;
+                let rooms = patterns(claims, &issuer.rooms_claim, str::to_owned)?;
                 Access::Claims(self.pool.patterns(rooms.unwrap_or_default()))
             }
         };
-        let link = match patterns(claims, &config.link_claim, account_room)? {
+        let link = match patterns(claims, &issuer.link_claim, account_room)? {
             Some(accounts) => LinkRights::Claims(self.pool.patterns(accounts)),
             None => match config.link_default {
                 LinkDefault::Subscribe => LinkRights::Subscribed,
@@ -197,29 +301,48 @@ impl Authenticator {
     }
 }
 
-impl Default for AuthConfig {
-    /// Everything but the key, which has no default: an empty secret, which `serve` refuses.
-    fn default() -> Self {
+impl IssuerConfig {
+    /// An issuer without a name, with all defaults.
+    pub fn new(verification: Verification) -> Self {
         Self {
-            verification: Verification::Hs256(Box::default()),
+            name: None,
+            audience: Vec::new(),
+            verification,
             user_claims: ["userId", "sub", "id"].map(String::from).into(),
             tenant_claims: vec!["tenantId".into()],
             rooms_claim: "rooms".into(),
             link_claim: "link".into(),
-            link_default: LinkDefault::Subscribe,
             single_tenant: None,
+        }
+    }
+
+    fn title(&self) -> String {
+        let named = self.name.as_ref().map(|name| format!("issuer {name:?}"));
+        named.unwrap_or_else(|| "the issuer without a name".to_owned())
+    }
+}
+
+impl Default for AuthConfig {
+    /// Everything but who signs, which has no default: nobody.
+    fn default() -> Self {
+        Self {
+            issuers: Vec::new(),
+            link_default: LinkDefault::Subscribe,
             leeway: Duration::ZERO,
             policy: AccessPolicy::Claims,
+            key_servers: KeyServerConfig::default(),
         }
     }
 }
 
-impl fmt::Debug for Verification {
+impl fmt::Debug for KeySource {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(match self {
-            Self::Hs256(_) => "Hs256(..)",
-            Self::Rs256(_) => "Rs256(..)",
-        })
+        match self {
+            Self::Secret(_) => formatter.write_str("Secret(..)"),
+            Self::PublicKey(_) => formatter.write_str("PublicKey(..)"),
+            Self::Jwks(_) => formatter.write_str("Jwks(..)"),
+            Self::JwksUrl(url) => write!(formatter, "JwksUrl({url})"),
+        }
     }
 }
 
@@ -232,304 +355,5 @@ impl fmt::Debug for Authenticator {
     }
 }
 
-/// The `jti` claim (RFC 7519, section 4.1.7); one that could not be revoked is refused.
-fn token_id(claims: &Map<String, Value>) -> Result<Option<Arc<str>>, Unauthorized> {
-    match claims.get("jti") {
-        None | Some(Value::Null) => Ok(None),
-        Some(Value::String(id)) if (1..=ID_LEN_MAX).contains(&id.len()) => {
-            Ok(Some(id.as_str().into()))
-        }
-        Some(_) => Err(Unauthorized::claim("jti", ClaimFault::Unusable)),
-    }
-}
-
-/// A `NumericDate` (RFC 7519, section 2) in milliseconds.
-fn numeric_date(claims: &Map<String, Value>, name: &str) -> Result<Option<i64>, Unauthorized> {
-    let invalid = || Unauthorized::claim(name, ClaimFault::Unusable);
-    match claims.get(name) {
-        None | Some(Value::Null) => Ok(None),
-        Some(Value::Number(number)) => match (number.as_i64(), number.as_f64()) {
-            (Some(seconds), _) => Ok(Some(seconds.saturating_mul(1_000))),
-            // Fractions are legal; the cast saturates, and nothing below a second matters.
-            #[expect(clippy::cast_possible_truncation, reason = "saturates at the ends")]
-            (None, Some(seconds)) => Ok(Some((seconds * 1_000.0) as i64)),
-            (None, None) => Err(invalid()),
-        },
-        Some(_) => Err(invalid()),
-    }
-}
-
-/// The first of `names` that is present, as an identifier; numbers are taken as their text.
-fn identifier<T: std::str::FromStr>(
-    claims: &Map<String, Value>,
-    names: &[String],
-) -> Result<T, Unauthorized> {
-    for name in names {
-        let text = match claims.get(name) {
-            None | Some(Value::Null) => continue,
-            Some(Value::String(text)) => text.clone(),
-            Some(Value::Number(number)) => number.to_string(),
-            Some(_) => return Err(Unauthorized::claim(name, ClaimFault::Unusable)),
-        };
-        return text
-            .parse()
-            .map_err(|_| Unauthorized::claim(name, ClaimFault::Unusable));
-    }
-    Err(Unauthorized::ClaimMissing(names.join(" or ")))
-}
-
-/// The single tenant, which a token need not name. One that names another was signed for a CRM with
-/// several customers: letting it in would put them all into the same rooms.
-fn the_only_tenant(
-    claims: &Map<String, Value>,
-    names: &[String],
-    single: &TenantId,
-) -> Result<TenantId, Unauthorized> {
-    for name in names {
-        match identifier::<TenantId>(claims, std::slice::from_ref(name)) {
-            Ok(tenant) if tenant != *single => {
-                return Err(Unauthorized::claim(name, ClaimFault::OtherTenant));
-            }
-            Ok(_) | Err(Unauthorized::ClaimMissing(_)) => {}
-            Err(unusable) => return Err(unusable),
-        }
-    }
-    Ok(single.clone())
-}
-
-/// A claim with a list of patterns, each brought to the form of a room's name.
-fn patterns(
-    claims: &Map<String, Value>,
-    name: &str,
-    room: fn(&str) -> String,
-) -> Result<Option<Vec<Pattern>>, Unauthorized> {
-    let invalid = || Unauthorized::claim(name, ClaimFault::Unusable);
-    let list = match claims.get(name) {
-        None | Some(Value::Null) => return Ok(None),
-        Some(Value::Array(list)) if list.len() <= Authenticator::PATTERNS_MAX => list,
-        Some(_) => return Err(invalid()),
-    };
-    let parse = |value: &Value| {
-        let text = value.as_str().ok_or_else(invalid)?;
-        room(text).parse().map_err(|_| invalid())
-    };
-    list.iter().map(parse).collect::<Result<_, _>>().map(Some)
-}
-
-/// Accounts may be named with or without the kind of their room.
-fn account_room(text: &str) -> String {
-    if text.starts_with("whatsapp:") {
-        text.to_owned()
-    } else {
-        format!("whatsapp:{text}")
-    }
-}
-
 #[cfg(test)]
-mod tests {
-    use futures_util::FutureExt as _;
-    use jsonwebtoken::{EncodingKey, Header};
-    use serde_json::json;
-    use switchboard_event::Room;
-
-    use super::*;
-
-    const SECRET: &[u8] = b"0123456789abcdef0123456789abcdef";
-
-    fn now() -> Timestamp {
-        Timestamp::from_millis(1_700_000_000_000)
-    }
-
-    #[test]
-    fn a_good_token_names_user_tenant_and_end() {
-        let identity = check(&json!({"sub": "ana", "tenantId": "acme", "exp": 1_700_000_060}));
-
-        let identity = identity.unwrap();
-        assert_eq!(identity.rights.user().as_str(), "ana");
-        assert_eq!(identity.rights.tenant().as_str(), "acme");
-        assert_eq!(
-            identity.expires_at,
-            Timestamp::from_millis(1_700_000_060_000)
-        );
-    }
-
-    #[test]
-    fn numbers_are_taken_as_their_text_and_the_first_claim_wins() {
-        let claims = json!({"sub": 7, "id": "x", "tenantId": 12, "exp": 1_700_000_060});
-
-        let rights = check(&claims).unwrap().rights;
-
-        assert_eq!(
-            (rights.user().as_str(), rights.tenant().as_str()),
-            ("7", "12")
-        );
-    }
-
-    #[test]
-    fn claims_that_are_missing_or_unusable_are_named() {
-        let good = json!({"sub": "ana", "tenantId": "acme", "exp": 1_700_000_060});
-        let with = |name: &str, value: Value| {
-            let mut claims = good.clone();
-            claims[name] = value;
-            check(&claims).map(|_| ())
-        };
-
-        assert_eq!(
-            with("sub", Value::Null),
-            Err(Unauthorized::ClaimMissing("userId or sub or id".into()))
-        );
-        assert_eq!(
-            with("tenantId", Value::Null),
-            Err(Unauthorized::ClaimMissing("tenantId".into()))
-        );
-        assert_eq!(
-            with("exp", Value::Null),
-            Err(Unauthorized::ClaimMissing("exp".into()))
-        );
-        for (name, value) in [
-            ("tenantId", json!("*")),
-            ("tenantId", json!("a b")),
-            ("userId", json!({})),
-            ("rooms", json!("contact:*")),
-            ("rooms", json!([7])),
-            ("rooms", json!(["a*b"])),
-            ("link", json!({})),
-            ("exp", json!("soon")),
-        ] {
-            assert_eq!(
-                with(name, value),
-                Err(Unauthorized::claim(name, ClaimFault::Unusable))
-            );
-        }
-    }
-
-    #[test]
-    fn a_single_tenant_is_that_of_tokens_that_name_it_or_none() {
-        let single = Authenticator::new(AuthConfig {
-            verification: Verification::Hs256(SECRET.into()),
-            tenant_claims: vec!["tenantId".into(), "org".into()],
-            single_tenant: Some("acme".parse().unwrap()),
-            ..AuthConfig::default()
-        })
-        .unwrap();
-        let check = |tenants: Value| {
-            let mut claims = json!({"sub": "ana", "exp": 1_700_000_060});
-            claims
-                .as_object_mut()
-                .unwrap()
-                .extend(tenants.as_object().unwrap().clone());
-            let identity = authenticate(&single, &sign(&claims));
-            identity.map(|identity| identity.rights.tenant().to_string())
-        };
-        let other = |claim| Err(Unauthorized::claim(claim, ClaimFault::OtherTenant));
-
-        assert_eq!(check(json!({})), Ok("acme".into()));
-        assert_eq!(check(json!({"tenantId": null})), Ok("acme".into()));
-        assert_eq!(check(json!({"tenantId": "acme"})), Ok("acme".into()));
-        assert_eq!(check(json!({"tenantId": "globex"})), other("tenantId"));
-        assert_eq!(
-            check(json!({"tenantId": "acme", "org": "globex"})),
-            other("org")
-        );
-        assert_eq!(
-            check(json!({"tenantId": {}})),
-            Err(Unauthorized::claim("tenantId", ClaimFault::Unusable))
-        );
-    }
-
-    #[test]
-    fn milliseconds_are_not_taken_for_seconds() {
-        let at = |exp: i64| check(&json!({"sub": "a", "tenantId": "t", "exp": exp})).map(|_| ());
-        let ten_years = i64::try_from(Authenticator::LIFETIME_MAX.as_secs()).unwrap();
-
-        assert_eq!(at(1_700_000_000 + ten_years), Ok(()));
-        for exp in [1_700_000_001 + ten_years, 1_700_000_060_000, i64::MAX] {
-            assert_eq!(
-                at(exp),
-                Err(Unauthorized::claim("exp", ClaimFault::Milliseconds))
-            );
-        }
-    }
-
-    #[test]
-    fn times_are_kept_to_the_second() {
-        let at = |claims: Value| check(&claims).map(|_| ());
-        let base = |exp: i64| json!({"sub": "a", "tenantId": "t", "exp": exp});
-
-        assert_eq!(at(base(1_700_000_000)), Err(Unauthorized::Expired));
-        assert_eq!(at(base(1_700_000_001)), Ok(()));
-        let mut early = base(1_700_000_100);
-        early["nbf"] = json!(1_700_000_001);
-        assert_eq!(at(early), Err(Unauthorized::Early));
-    }
-
-    #[test]
-    fn another_algorithm_or_another_key_is_refused_and_only_the_log_learns_which() {
-        let claims = json!({"sub": "ana", "tenantId": "acme", "exp": 1_700_000_060});
-        let sign = |algorithm, secret: &[u8]| {
-            let key = EncodingKey::from_secret(secret);
-            jsonwebtoken::encode(&Header::new(algorithm), &claims, &key).unwrap()
-        };
-
-        for (token, why) in [
-            (sign(Algorithm::HS256, b"another"), InvalidToken::Signature),
-            (sign(Algorithm::HS512, SECRET), InvalidToken::Algorithm),
-            (
-                "eyJhbGciOiJub25lIn0.eyJzdWIiOiJhbmEifQ.".to_owned(),
-                InvalidToken::Algorithm,
-            ),
-            ("no token".to_owned(), InvalidToken::Malformed),
-            (String::new(), InvalidToken::Malformed),
-        ] {
-            let refused = authenticate(&authenticator(), &token).unwrap_err();
-
-            assert_eq!(refused, Unauthorized::Invalid(why));
-            assert_eq!(refused.message(), "token invalid");
-        }
-        let long = "x".repeat(Authenticator::TOKEN_LEN_MAX + 1);
-        assert!(matches!(
-            authenticate(&authenticator(), &long),
-            Err(Unauthorized::TooLong(_))
-        ));
-    }
-
-    #[test]
-    fn rooms_and_accounts_come_from_their_claims() {
-        let claims = json!({
-            "sub": "ana", "tenantId": "acme", "exp": 1_700_000_060,
-            "rooms": ["whatsapp:*", "contact:42"], "link": ["1", "whatsapp:2"],
-        });
-
-        let rights = check(&claims).unwrap().rights;
-
-        let link = |id: &str| Room::whatsapp_link(&id.parse().unwrap()).unwrap();
-        assert!(rights.grant(Room::contact(&"42".parse().unwrap())).is_ok());
-        assert!(rights.grant(Room::contact(&"43".parse().unwrap())).is_err());
-        assert!(rights.grant(link("1")).is_ok());
-        assert!(rights.grant(link("2")).is_ok());
-        assert!(rights.grant(link("3")).is_err());
-    }
-
-    fn check(claims: &Value) -> Result<Identity, Unauthorized> {
-        authenticate(&authenticator(), &sign(claims))
-    }
-
-    fn authenticate(by: &Authenticator, token: &str) -> Result<Identity, Unauthorized> {
-        by.authenticate(token, now())
-            .now_or_never()
-            .expect("nothing is fetched")
-    }
-
-    fn sign(claims: &Value) -> String {
-        let key = EncodingKey::from_secret(SECRET);
-        jsonwebtoken::encode(&Header::new(Algorithm::HS256), claims, &key).unwrap()
-    }
-
-    fn authenticator() -> Authenticator {
-        Authenticator::new(AuthConfig {
-            verification: Verification::Hs256(SECRET.into()),
-            ..AuthConfig::default()
-        })
-        .unwrap()
-    }
-}
+mod tests;

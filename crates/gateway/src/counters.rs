@@ -71,7 +71,7 @@ impl Default for Counters {
             deliveries: Tally::of([Path::Live, Path::Missed, Path::Replayed].map(Path::name)),
             recoveries: Tally::of(Continuation::ALL.map(Continuation::name)),
             subscriptions: Tally::of([OK, "forbidden"]),
-            unauthorized: Tally::of(["unauthorized", "token_expired"]),
+            unauthorized: Tally::of(["unauthorized", "token_expired", "unavailable"]),
             fan_out: Histogram::default(),
             lag: Histogram::default(),
         }

@@ -1,5 +1,6 @@
 //! The engine's application: one entry for each thing that a client does.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,8 +9,8 @@ use serde::{Deserialize, Deserializer};
 use serde_json::json;
 use serde_json::value::RawValue;
 use switchboard_engine::{
-    AckId, Admission, Application, Connect, DisconnectReason, Handling, Handshake, Incoming,
-    Refusal,
+    AckId, Admission, Application, CloseReason, Connect, DisconnectReason, Handling, Handshake,
+    Incoming, Refusal,
 };
 use switchboard_event::{Catalogue, Clock, Position, Room};
 use switchboard_journal::{Journal, ReadError, Sessions};
@@ -17,7 +18,7 @@ use tokio::time::MissedTickBehavior;
 use tracing::{debug, error, info, warn};
 
 use crate::access::Access;
-use crate::auth::{Authenticator, Identity};
+use crate::auth::{Authenticator, Identity, KeyServerStats};
 use crate::catch_up::Behind;
 use crate::command::Command;
 use crate::counters::{Continuation, Counters, Counts};
@@ -142,6 +143,7 @@ impl Gateway {
         tokio::select! {
             () = fan_out => {}
             () = self.keep_alive() => {}
+            () = self.authenticator.keep_fresh() => {}
         }
     }
 
@@ -161,6 +163,16 @@ impl Gateway {
     /// What was done since the gateway was made.
     pub fn counts(&self) -> Counts {
         self.counters.counts()
+    }
+
+    /// How often key servers were asked, by what came of it.
+    pub fn key_fetches(&self) -> BTreeMap<&'static str, u64> {
+        self.authenticator.key_fetches()
+    }
+
+    /// How the key servers of tokens are.
+    pub fn key_servers(&self) -> Vec<KeyServerStats> {
+        self.authenticator.key_servers()
     }
 
     async fn authenticate(
@@ -344,9 +356,7 @@ impl Application for Gateway {
             Ok(identity) => identity,
             Err(reason) => {
                 self.counters.refuse(&reason);
-                let client = request.handshake.address();
-                error!(%client, code = reason.code(), %reason, "authentication failed");
-                return Err(unauthorized(&reason));
+                return Err(turn_away(&reason, &request.handshake));
             }
         };
         let admission = self.admit(identity, &credentials, &request).await?;
@@ -462,8 +472,15 @@ fn refuse(session: &Session, event: &str, ack: Option<AckId>, refused: Refused) 
     Handling::Done
 }
 
-/// The reason is for the log; the client learns the code that a new token cures.
-fn unauthorized(reason: &Unauthorized) -> Refusal {
+/// The reason is for the log; the client learns the code that a new token cures. What passes by
+/// itself closes the transport, so that the client comes back with the same token.
+fn turn_away(reason: &Unauthorized, handshake: &Handshake) -> Refusal {
+    let client = handshake.address();
+    if reason.passes() {
+        warn!(%client, code = reason.code(), %reason, "authentication put off");
+        return Refusal::Close(CloseReason::Requested);
+    }
+    error!(%client, code = reason.code(), %reason, "authentication failed");
     let data = json!({ "code": reason.code() }).to_string();
     Refusal::ConnectError {
         message: reason.message(),

@@ -33,9 +33,11 @@ mod session;
 mod unauthorized;
 
 pub use auth::{
-    AccessPolicy, AuthConfig, Authenticator, Identity, InvalidKey, LinkDefault, Verification,
+    AccessPolicy, Algorithm, AuthConfig, Authenticator, Identity, InvalidAuth, InvalidJwks,
+    InvalidKey, IssuerConfig, KeyKind, KeyServerConfig, KeyServerStats, KeySource, LinkDefault,
+    UnknownAlgorithm, Verification,
 };
 pub use counters::Counts;
 pub use gateway::{Config, Gateway, Stats};
 pub use session::Session;
-pub use unauthorized::{ClaimFault, InvalidToken, Unauthorized};
+pub use unauthorized::{ClaimFault, InvalidToken, KeyUnavailable, Unauthorized};

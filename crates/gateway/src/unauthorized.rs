@@ -1,7 +1,5 @@
 //! Why nobody was let in.
 
-use jsonwebtoken::errors::ErrorKind;
-
 use crate::auth::Authenticator;
 
 /// Why nobody was let in. No variant holds any part of the token.
@@ -23,6 +21,9 @@ pub enum Unauthorized {
     /// Nothing that it says counts. Only the log learns why.
     #[error("token invalid: {0}")]
     Invalid(InvalidToken),
+    /// Whether it counts cannot be said now.
+    #[error("token cannot be verified now: {0}")]
+    KeyUnavailable(#[from] KeyUnavailable),
     /// A claim that is needed is not there.
     #[error("token has no claim {0:?}")]
     ClaimMissing(String),
@@ -43,12 +44,39 @@ pub enum InvalidToken {
     /// The text is no JWT.
     #[error("it is no JWT")]
     Malformed,
-    /// Its header names another algorithm than the one that is configured.
-    #[error("its algorithm is not the configured one")]
+    /// Its header names an algorithm that is not configured, or not the one of its key.
+    #[error("its algorithm is not a configured one")]
     Algorithm,
+    /// Its header asks for an extension that must be understood (`crit`); none is.
+    #[error("its header has critical extensions")]
+    Critical,
+    /// Its header says that it is for another end (`typ`).
+    #[error("its type is not that of an access token")]
+    Type,
+    /// Nobody of that name is configured.
+    #[error("its issuer is not configured")]
+    Issuer,
+    /// Its issuer has no key of that name.
+    #[error("its issuer has no such key")]
+    KeyUnknown,
+    /// It names no key, and its issuer has several.
+    #[error("it names none of its issuer's keys")]
+    KeyAmbiguous,
     /// Somebody else signed it, or it was changed after that.
     #[error("its signature is wrong")]
     Signature,
+}
+
+/// Why the key of a token cannot be had.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum KeyUnavailable {
+    /// The key server did not answer with keys.
+    #[error("the key server does not answer")]
+    NoAnswer,
+    /// The key server was asked a moment ago.
+    #[error("the key server was asked a moment ago")]
+    TooSoon,
 }
 
 /// What is wrong with a claim.
@@ -58,7 +86,14 @@ pub enum ClaimFault {
     /// It is of another type than it must be, or too long.
     #[error("is not usable")]
     Unusable,
-    /// It names another tenant than [`AuthConfig::single_tenant`](crate::AuthConfig::single_tenant).
+    /// It names nobody who is configured.
+    #[error("does not name this server")]
+    OtherAudience,
+    /// It lies ahead of the clock.
+    #[error("lies in the future")]
+    Future,
+    /// It names another tenant than
+    /// [`IssuerConfig::single_tenant`](crate::IssuerConfig::single_tenant).
     #[error("names another tenant than the single one")]
     OtherTenant,
     /// It lies beyond [`Authenticator::LIFETIME_MAX`], as seconds do that were meant as
@@ -73,6 +108,7 @@ impl Unauthorized {
     pub fn code(&self) -> &'static str {
         match self {
             Self::Expired => "token_expired",
+            Self::KeyUnavailable(_) => "unavailable",
             Self::Missing
             | Self::TooLong(_)
             | Self::Early
@@ -82,11 +118,19 @@ impl Unauthorized {
         }
     }
 
+    /// Whether the same token may be taken a little later: whoever holds it must not be told to get
+    /// another one.
+    #[must_use]
+    pub fn passes(&self) -> bool {
+        matches!(self, Self::KeyUnavailable(_))
+    }
+
     /// What clients are told: not how a token failed that says nothing.
     #[must_use]
     pub fn message(&self) -> String {
         match self {
             Self::Invalid(_) => "token invalid".to_owned(),
+            Self::KeyUnavailable(_) => "token cannot be verified now".to_owned(),
             _ => self.to_string(),
         }
     }
@@ -95,20 +139,6 @@ impl Unauthorized {
         Self::ClaimInvalid {
             claim: name.to_owned(),
             fault,
-        }
-    }
-}
-
-impl From<&ErrorKind> for InvalidToken {
-    fn from(error: &ErrorKind) -> Self {
-        match error {
-            ErrorKind::InvalidSignature => Self::Signature,
-            ErrorKind::InvalidAlgorithm
-            | ErrorKind::InvalidAlgorithmName
-            | ErrorKind::UnsupportedAlgorithm => Self::Algorithm,
-            // The header is JSON, and names an algorithm that the library does not know: `none`.
-            ErrorKind::Json(error) if error.is_data() => Self::Algorithm,
-            _ => Self::Malformed,
         }
     }
 }

@@ -8,7 +8,7 @@ use axum::response::{IntoResponse as _, Response};
 use http::HeaderMap;
 use switchboard_engine::Engine;
 use switchboard_event::{Catalogue, CatalogueError, Draft, TenantId, Timestamp};
-use switchboard_gateway::{Authenticator, Gateway, InvalidKey};
+use switchboard_gateway::{Authenticator, Gateway, InvalidAuth};
 use switchboard_ingest::{Ingest, Parts, Problem, PublishError, Receipt, Refused};
 use switchboard_journal::{Health, Journal, ReadError};
 use tokio::sync::oneshot;
@@ -56,9 +56,9 @@ pub enum StartError {
     /// The settings make no catalogue.
     #[error("cannot make the catalogue: {0}")]
     Catalogue(#[from] CatalogueError),
-    /// The key of tokens is none.
+    /// A key of tokens is none, or issuers cannot be told apart.
     #[error("cannot verify tokens: {0}")]
-    Key(#[from] InvalidKey),
+    Auth(#[from] InvalidAuth),
     /// The system refused something.
     #[error(transparent)]
     System(#[from] io::Error),
@@ -302,6 +302,8 @@ impl Metered for Shared {
             queued: self.engine.queued(),
             gateway: self.gateway.stats(),
             gateway_counts: self.gateway.counts(),
+            key_fetches: self.gateway.key_fetches(),
+            key_servers: self.gateway.key_servers(),
             ingest: self.ingest.stats().counts(),
             unknown: self.catalogue.unknown_counts().map(Unknown::of).collect(),
             journal: self.journal.stats(),

@@ -4,16 +4,18 @@
 
 use std::time::Duration;
 
-use jsonwebtoken::{Algorithm, EncodingKey, Header};
+use jsonwebtoken::{EncodingKey, Header};
 use serde_json::{Map, Value, json};
 use switchboard_event::{TenantId, Timestamp, UserId};
-use switchboard_gateway::Authenticator;
+use switchboard_gateway::{Algorithm, Authenticator};
 
-use crate::settings::{Auth, Verification};
+use crate::settings::{Auth, Keys, Verification};
 
 /// Who a token is for, and what it may hear.
 #[derive(Clone, Debug)]
 pub struct Claims {
+    /// Whose token it is to be: one of `[[auth.issuers]]`. None: that of `[auth]`.
+    pub issuer: Option<String>,
     /// The user.
     pub user: UserId,
     /// The tenant; none if the settings name the only one.
@@ -30,9 +32,15 @@ pub struct Claims {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SignError {
-    /// The settings hold a public key: only who has the private one can sign.
-    #[error("auth.algorithm is RS256: only the holder of the private key can sign tokens")]
-    NoSecret,
+    /// The settings hold public keys: only who has the private one can sign.
+    #[error("tokens are {0}: only the holder of the private key can sign them")]
+    NoSecret(String),
+    /// The settings name no such issuer.
+    #[error("there is no issuer {0:?} in the settings")]
+    NoIssuer(String),
+    /// Only further issuers sign, and none is named.
+    #[error("only [[auth.issuers]] sign tokens, and none of them is named")]
+    NoneNamed,
     /// Tenants are named by tokens, and this one names none.
     #[error("a token needs a tenant unless auth.single_tenant is set")]
     NoTenant,
@@ -63,26 +71,38 @@ impl Claims {
     ///
     /// If `auth` has no secret, or its tenant and that of the claims do not go together.
     pub fn sign(&self, auth: &Auth, now: Timestamp) -> Result<String, SignError> {
-        let Verification::Hs256(secret) = &auth.verification else {
-            return Err(SignError::NoSecret);
+        let signer = Signer::of(auth, self.issuer.as_deref())?;
+        let Keys::Secret(secret) = &signer.verification.keys else {
+            return Err(SignError::NoSecret(signer.verification.to_string()));
         };
-        let claims = self.payload(auth, now)?;
+        let claims = self.payload(&signer, now)?;
         let key = EncodingKey::from_secret(secret.reveal().as_bytes());
+        let algorithm = match signer.verification.algorithms.first() {
+            Some(Algorithm::HS384) => jsonwebtoken::Algorithm::HS384,
+            Some(Algorithm::HS512) => jsonwebtoken::Algorithm::HS512,
+            _ => jsonwebtoken::Algorithm::HS256,
+        };
         Ok(jsonwebtoken::encode(
-            &Header::new(Algorithm::HS256),
+            &Header::new(algorithm),
             &claims,
             &key,
         )?)
     }
 
-    fn payload(&self, auth: &Auth, now: Timestamp) -> Result<Value, SignError> {
+    fn payload(&self, auth: &Signer<'_>, now: Timestamp) -> Result<Value, SignError> {
         let expires = now
             .checked_add(self.ttl)
             .filter(|_| self.ttl <= Authenticator::LIFETIME_MAX)
             .ok_or(SignError::TooLong(self.ttl))?;
         let mut claims = Map::new();
-        claims.insert(first(&auth.user_claims, "sub"), json!(self.user.as_str()));
-        match (&self.tenant, &auth.single_tenant) {
+        if let Some(name) = auth.name {
+            claims.insert("iss".to_owned(), json!(name));
+        }
+        if let Some(audience) = auth.audience.first() {
+            claims.insert("aud".to_owned(), json!(audience));
+        }
+        claims.insert(first(auth.user_claims, "sub"), json!(self.user.as_str()));
+        match (&self.tenant, auth.single_tenant) {
             (Some(given), Some(single)) if given != single => {
                 return Err(SignError::OtherTenant {
                     given: given.clone(),
@@ -90,21 +110,60 @@ impl Claims {
                 });
             }
             (Some(given), _) => {
-                claims.insert(
-                    first(&auth.tenant_claims, "tenantId"),
-                    json!(given.as_str()),
-                );
+                claims.insert(first(auth.tenant_claims, "tenantId"), json!(given.as_str()));
             }
             (None, Some(_)) => {}
             (None, None) => return Err(SignError::NoTenant),
         }
-        claims.insert(auth.rooms_claim.clone(), json!(self.rooms));
+        claims.insert(auth.rooms_claim.to_owned(), json!(self.rooms));
         if let Some(link) = &self.link {
-            claims.insert(auth.link_claim.clone(), json!(link));
+            claims.insert(auth.link_claim.to_owned(), json!(link));
         }
         claims.insert("iat".to_owned(), json!(now.as_millis() / 1000));
         claims.insert("exp".to_owned(), json!(expires.as_millis() / 1000));
         Ok(Value::Object(claims))
+    }
+}
+
+/// As whom a token is signed.
+struct Signer<'a> {
+    name: Option<&'a str>,
+    audience: &'a [String],
+    verification: &'a Verification,
+    single_tenant: Option<&'a TenantId>,
+    user_claims: &'a [String],
+    tenant_claims: &'a [String],
+    rooms_claim: &'a str,
+    link_claim: &'a str,
+}
+
+impl<'a> Signer<'a> {
+    /// The issuer of that name, or the one of `[auth]`.
+    fn of(auth: &'a Auth, issuer: Option<&str>) -> Result<Self, SignError> {
+        let Some(name) = issuer.filter(|name| auth.issuer.as_deref() != Some(*name)) else {
+            return Ok(Self {
+                name: auth.issuer.as_deref(),
+                audience: &auth.audience,
+                verification: auth.verification.as_ref().ok_or(SignError::NoneNamed)?,
+                single_tenant: auth.single_tenant.as_ref(),
+                user_claims: &auth.user_claims,
+                tenant_claims: &auth.tenant_claims,
+                rooms_claim: &auth.rooms_claim,
+                link_claim: &auth.link_claim,
+            });
+        };
+        let other = auth.issuers.iter().find(|other| other.issuer == name);
+        let other = other.ok_or_else(|| SignError::NoIssuer(name.to_owned()))?;
+        Ok(Self {
+            name: Some(&other.issuer),
+            audience: &other.audience,
+            verification: &other.verification,
+            single_tenant: other.tenant.as_ref(),
+            user_claims: &other.user_claims,
+            tenant_claims: &other.tenant_claims,
+            rooms_claim: &other.rooms_claim,
+            link_claim: &other.link_claim,
+        })
     }
 }
 
@@ -114,11 +173,11 @@ fn first(names: &[String], otherwise: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use jsonwebtoken::{DecodingKey, Validation};
+    use jsonwebtoken::{Algorithm, DecodingKey, Validation};
 
     use super::*;
     use crate::clock;
-    use crate::settings::Secret;
+    use crate::settings::{Issuer, Secret};
 
     const SECRET: &str = "0123456789abcdef0123456789abcdef";
 
@@ -204,21 +263,80 @@ mod tests {
     }
 
     #[test]
+    fn a_token_is_signed_as_the_issuer_that_is_named() {
+        let mut auth = Auth {
+            issuer: Some("crm".to_owned()),
+            audience: vec!["switchboard".to_owned()],
+            ..auth()
+        };
+        auth.issuers = vec![Issuer {
+            issuer: "sso".to_owned(),
+            audience: Vec::new(),
+            verification: Verification {
+                algorithms: vec![switchboard_gateway::Algorithm::HS512],
+                keys: Keys::Secret(Secret::new(SECRET)),
+            },
+            tenant: Some("globex".parse().unwrap()),
+            user_claims: vec!["email".to_owned()],
+            tenant_claims: Vec::new(),
+            rooms_claim: "r".to_owned(),
+            link_claim: "l".to_owned(),
+        }];
+        let sign = |issuer: Option<&str>, tenant| {
+            let claims = Claims {
+                issuer: issuer.map(str::to_owned),
+                ..claims(tenant)
+            };
+            claims.sign(&auth, clock::now())
+        };
+        let read = |token: &str, algorithm| {
+            let key = DecodingKey::from_secret(SECRET.as_bytes());
+            let mut validation = Validation::new(algorithm);
+            validation.validate_aud = false;
+            let token = jsonwebtoken::decode::<Value>(token, &key, &validation);
+            token.unwrap().claims
+        };
+
+        for own in [None, Some("crm")] {
+            let token = sign(own, Some("acme")).unwrap();
+            let said = read(&token, Algorithm::HS256);
+            assert_eq!(
+                (&said["iss"], &said["aud"]),
+                (&json!("crm"), &json!("switchboard"))
+            );
+        }
+        let said = read(&sign(Some("sso"), None).unwrap(), Algorithm::HS512);
+        assert_eq!((&said["iss"], &said["email"]), (&json!("sso"), &json!("7")));
+        assert!(matches!(
+            sign(Some("sso"), Some("acme")),
+            Err(SignError::OtherTenant { .. })
+        ));
+        assert!(matches!(sign(Some("x"), None), Err(SignError::NoIssuer(name)) if name == "x"));
+        auth.verification = None;
+        let nobody = claims(Some("acme")).sign(&auth, clock::now());
+        assert!(matches!(nobody, Err(SignError::NoneNamed)));
+    }
+
+    #[test]
     fn a_public_key_signs_nothing() {
-        let auth = Auth::new(Verification::Rs256("-----BEGIN PUBLIC KEY-----".to_owned()));
+        let auth = Auth::new(Verification {
+            algorithms: vec![switchboard_gateway::Algorithm::RS256],
+            keys: Keys::PublicKey("-----BEGIN PUBLIC KEY-----".to_owned()),
+        });
 
         assert!(matches!(
             claims(Some("acme")).sign(&auth, clock::now()),
-            Err(SignError::NoSecret)
+            Err(SignError::NoSecret(how)) if how == "RS256 with the signer's public key"
         ));
     }
 
     fn auth() -> Auth {
-        Auth::new(Verification::Hs256(Secret::new(SECRET)))
+        Auth::new(Verification::hs256(Secret::new(SECRET)))
     }
 
     fn claims(tenant: Option<&str>) -> Claims {
         Claims {
+            issuer: None,
             user: "7".parse().unwrap(),
             tenant: tenant.map(|tenant| tenant.parse().unwrap()),
             rooms: vec!["whatsapp:*".to_owned()],

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use switchboard_engine::Origins;
 use switchboard_event::{Clock, Epoch, TenantId};
-use switchboard_gateway::{AccessPolicy, AuthConfig, LinkDefault, Verification};
+use switchboard_gateway::{AccessPolicy, AuthConfig, IssuerConfig, KeyServerConfig, LinkDefault};
 use switchboard_ingest::meta::Accounts;
 use switchboard_ingest::{ApiKey, ApiKeys, Endpoints, MetaEndpoint, Reach};
 use switchboard_journal::{
@@ -74,26 +74,41 @@ impl Store {
 /// How clients are authenticated, and what they may hear.
 pub(crate) fn auth(settings: &Settings) -> AuthConfig {
     let auth = settings.auth.clone();
-    AuthConfig {
-        verification: match auth.verification {
-            settings::Verification::Hs256(secret) => {
-                Verification::Hs256(secret.reveal().as_bytes().into())
-            }
-            settings::Verification::Rs256(pem) => Verification::Rs256(pem.into_bytes().into()),
-        },
+    let own = auth.verification.map(|verification| IssuerConfig {
+        name: auth.issuer,
+        audience: auth.audience,
+        verification: verification.of_gateway(),
         user_claims: auth.user_claims,
         tenant_claims: auth.tenant_claims,
         rooms_claim: auth.rooms_claim,
         link_claim: auth.link_claim,
+        single_tenant: auth.single_tenant,
+    });
+    let others = auth.issuers.into_iter().map(|other| IssuerConfig {
+        name: Some(other.issuer),
+        audience: other.audience,
+        verification: other.verification.of_gateway(),
+        user_claims: other.user_claims,
+        tenant_claims: other.tenant_claims,
+        rooms_claim: other.rooms_claim,
+        link_claim: other.link_claim,
+        single_tenant: other.tenant,
+    });
+    AuthConfig {
+        issuers: own.into_iter().chain(others).collect(),
         link_default: match auth.link_default {
             settings::LinkDefault::Subscribe => LinkDefault::Subscribe,
             settings::LinkDefault::None => LinkDefault::Nobody,
         },
-        single_tenant: auth.single_tenant,
         leeway: auth.leeway,
         policy: match settings.policy {
             Policy::Claims => AccessPolicy::Claims,
             Policy::Open => AccessPolicy::Open,
+        },
+        key_servers: KeyServerConfig {
+            refresh: auth.key_servers.refresh,
+            pause: auth.key_servers.pause,
+            keep: auth.key_servers.keep,
         },
     }
 }

@@ -20,13 +20,16 @@ const EDGES: [(&str, &[&str]); 10] = [
     ("hub", &["event"]),
     (
         "gateway",
-        &["engine", "protocol", "hub", "journal", "event", "metrics"],
+        &[
+            "engine", "protocol", "hub", "journal", "event", "metrics", "outbound",
+        ],
     ),
     ("ingest", &["journal", "event", "metrics"]),
     (
         "switchboard",
         &[
             "protocol", "engine", "event", "journal", "hub", "gateway", "ingest", "metrics",
+            "outbound",
         ],
     ),
 ];

@@ -4,7 +4,7 @@ use bytesize::ByteSize;
 use clap::{Args, Subcommand};
 
 use super::{ConfigFile, Failure, say, warn};
-use crate::settings::{Environment, JournalKind, Policy, Settings, Stray, Verification};
+use crate::settings::{self, Environment, JournalKind, Policy, Settings, Stray};
 
 /// Look at the settings
 #[derive(Args, Debug)]
@@ -56,10 +56,19 @@ fn summary(settings: &Settings) -> String {
         meta_webhooks,
         ..
     } = settings;
-    let tokens = match &auth.verification {
-        Verification::Hs256(_) => "HS256 with a shared secret",
-        Verification::Rs256(_) => "RS256 with the signer's public key",
-    };
+    let own = auth.verification.iter().map(ToString::to_string);
+    let others = auth.issuers.iter().map(|other| {
+        let settings::Issuer {
+            issuer,
+            verification,
+            ..
+        } = other;
+        format!("of {issuer}: {verification}")
+    });
+    let tokens = own
+        .chain(others)
+        .collect::<Vec<_>>()
+        .join("\n             ");
     let tenants = auth.single_tenant.as_ref().map_or_else(
         || format!("named by the token's {}", auth.tenant_claims.join(" or ")),
         |tenant| format!("one, {tenant}"),

@@ -133,6 +133,7 @@ struct Welcome {
 impl Welcome {
     fn new(port: u16, credentials: &Credentials, auth: &Auth) -> Result<Self, Failure> {
         let claims = Claims {
+            issuer: None,
             user: "user-1".parse()?,
             tenant: Some(credentials.tenant.clone()),
             rooms: ["whatsapp:*", "contact:*", "campaign:*", "flow:*"]
@@ -285,7 +286,7 @@ mod tests {
 
     #[test]
     fn what_to_paste_is_on_one_line_each() {
-        let auth = Auth::new(Verification::Hs256(credentials().secret));
+        let auth = Auth::new(Verification::hs256(credentials().secret));
         let text = Welcome::new(5000, &credentials(), &auth)
             .unwrap()
             .to_string();

@@ -150,7 +150,7 @@ const TEMPLATE: &str = include_str!("init.toml");
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::settings::{Environment, Settings, Verification};
+    use crate::settings::{Environment, Keys, Settings, Verification};
 
     #[test]
     fn the_written_file_is_complete_and_holds_no_api_key() {
@@ -159,8 +159,12 @@ mod tests {
         let text = file_text(Customers::One, &secret, &KeyHash::of(key.reveal()));
 
         let settings = settings(&text);
-        let Verification::Hs256(read) = &settings.auth.verification else {
-            panic!("not HS256")
+        let Some(Verification {
+            keys: Keys::Secret(read),
+            ..
+        }) = &settings.auth.verification
+        else {
+            panic!("not a secret")
         };
         assert_eq!(read, &secret);
         assert_eq!(settings.producers[0].key_sha256, KeyHash::of(key.reveal()));
@@ -218,10 +222,12 @@ mod tests {
                     .filter(|rest| !rest.starts_with(' '))
                     .unwrap_or(line)
             })
-            // Another algorithm, for which a file would have to exist.
+            // Other keys than the secret, which would have to exist.
             .filter(|line| {
                 !line.starts_with("algorithm")
                     && !line.starts_with("public_key_file")
+                    && !line.starts_with("jwks_file")
+                    && !line.starts_with("jwks_url = \"https://id.")
                     && !line.starts_with("schema_file")
             })
             .collect();
@@ -230,6 +236,7 @@ mod tests {
 
         assert_eq!(settings.meta_webhooks.len(), 1);
         assert_eq!(settings.catalogue.events.len(), 1);
+        assert_eq!(settings.auth.issuers.len(), 1);
     }
 
     #[test]

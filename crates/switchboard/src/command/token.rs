@@ -8,13 +8,13 @@ use switchboard_hub::{InvalidPattern, Pattern};
 
 use super::{ConfigFile, Failure, say, warn};
 use crate::clock;
-use crate::settings::{Auth, Environment, Secret, Verification};
+use crate::settings::{Auth, Environment, Keys, Secret, Verification};
 use crate::token::{Claims, SignError};
 
 /// Sign a client's token with the shared secret, and print it
 ///
-/// The CRM signs the tokens of its users; this is for trying things out. With RS256 only the CRM
-/// can sign, for it alone holds the private key.
+/// The CRM signs the tokens of its users; this is for trying things out. With anything but HS256,
+/// HS384 and HS512 only the CRM can sign, for it alone holds the private key.
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Examples:
@@ -38,6 +38,10 @@ pub(crate) struct Token {
     #[arg(long = "link", value_name = "PATTERN")]
     links: Vec<String>,
 
+    /// The issuer as whom to sign, one of [[auth.issuers]]; without it that of [auth]
+    #[arg(long, value_name = "ISS")]
+    issuer: Option<String>,
+
     /// For how long the token is good
     #[arg(long, value_name = "DURATION", default_value = "1h", value_parser = humantime::parse_duration)]
     ttl: Duration,
@@ -58,6 +62,7 @@ impl Token {
             warn(format_args!("{option} {pattern:?} grants nothing: {why}"));
         }
         let claims = Claims {
+            issuer: self.issuer,
             user: self.user,
             tenant: self.tenant,
             rooms: self.rooms,
@@ -66,9 +71,10 @@ impl Token {
         };
         let token = claims.sign(&auth, clock::now()).map_err(|error| {
             let advice = match &error {
-                SignError::NoSecret => {
+                SignError::NoSecret(_) => {
                     Some("ask the CRM for a token: it signs them with its private key")
                 }
+                SignError::NoneNamed => Some("name one: --issuer ISS"),
                 SignError::NoTenant => Some("name the tenant: --tenant ID"),
                 SignError::OtherTenant { .. } => Some("leave --tenant away"),
                 SignError::TooLong(_) => Some("name a shorter one: --ttl 24h"),
@@ -88,13 +94,20 @@ impl Token {
             let settings = self.config.load(environment)?;
             return Ok((settings.auth, settings.catalogue));
         };
-        let verification = Verification::Hs256(Secret::new(secret));
+        let mut verification = Verification::hs256(Secret::new(secret));
         if !self.config.is_there() {
             return Ok((Auth::new(verification), CatalogueConfig::default()));
         }
         let settings = self.config.load(environment)?;
+        if let Some(Verification {
+            algorithms,
+            keys: Keys::Secret(_),
+        }) = &settings.auth.verification
+        {
+            verification.algorithms.clone_from(algorithms);
+        }
         let auth = Auth {
-            verification,
+            verification: Some(verification),
             ..settings.auth
         };
         Ok((auth, settings.catalogue))
@@ -206,7 +219,7 @@ mod tests {
         assert!(settings(&file).single_tenant.is_some());
         assert!(matches!(
             settings(&file).verification,
-            Verification::Hs256(secret) if secret.reveal() == "s"
+            Some(Verification { keys: Keys::Secret(secret), .. }) if secret.reveal() == "s"
         ));
         let nowhere = directory.path().join("nowhere.toml");
         assert_eq!(settings(&nowhere).single_tenant, None);

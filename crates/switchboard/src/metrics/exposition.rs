@@ -36,16 +36,16 @@ impl Exposition {
     }
 
     /// The same for each value of one label.
-    pub(crate) fn gauges<V: Display>(
+    pub(crate) fn gauges<L: AsRef<str>, V: Display>(
         &mut self,
         name: &str,
         help: &str,
         label: &str,
-        values: impl IntoIterator<Item = (&'static str, V)>,
+        values: impl IntoIterator<Item = (L, V)>,
     ) {
         self.head(name, help, "gauge");
         for (of, value) in values {
-            self.sample(name, Some((label, of)), value);
+            self.sample(name, Some((label, of.as_ref())), value);
         }
     }
 

@@ -5,6 +5,8 @@
 
 mod exposition;
 
+use std::collections::BTreeMap;
+
 use switchboard_event::{Timestamp, UnknownCounts};
 use switchboard_ingest::IngestCounts;
 
@@ -19,6 +21,8 @@ pub(crate) struct Snapshot {
     pub(crate) queued: switchboard_engine::Queued,
     pub(crate) gateway: switchboard_gateway::Stats,
     pub(crate) gateway_counts: switchboard_gateway::Counts,
+    pub(crate) key_fetches: BTreeMap<&'static str, u64>,
+    pub(crate) key_servers: Vec<switchboard_gateway::KeyServerStats>,
     pub(crate) ingest: IngestCounts,
     pub(crate) unknown: Vec<Unknown>,
     pub(crate) journal: switchboard_journal::Stats,
@@ -56,6 +60,7 @@ pub(crate) fn text(snapshot: &Snapshot) -> String {
     process(&mut page, snapshot.process);
     connections(&mut page, snapshot);
     sessions(&mut page, snapshot);
+    keys(&mut page, snapshot);
     deliveries(&mut page, snapshot);
     producers(&mut page, snapshot);
     journal(&mut page, snapshot);
@@ -193,6 +198,36 @@ fn sessions(page: &mut Exposition, snapshot: &Snapshot) {
         "Subscriptions, by ok or the code of the refusal.",
         "code",
         &counts.subscriptions,
+    );
+}
+
+fn keys(page: &mut Exposition, snapshot: &Snapshot) {
+    page.counters(
+        "switchboard_jwks_fetches_total",
+        "How often key servers were asked for the keys of tokens, by what came of it.",
+        "result",
+        &snapshot.key_fetches,
+    );
+    let servers = &snapshot.key_servers;
+    page.gauges(
+        "switchboard_jwks_age_seconds",
+        "How long ago a key server answered with keys, or since the start if it never did.",
+        "issuer",
+        servers
+            .iter()
+            .map(|one| (&one.issuer, one.age.as_secs_f64())),
+    );
+    page.gauges(
+        "switchboard_jwks_keys",
+        "Keys of tokens that are in use.",
+        "issuer",
+        servers.iter().map(|one| (&one.issuer, one.keys)),
+    );
+    page.gauges(
+        "switchboard_jwks_keys_ignored",
+        "Keys that a key server has and that nothing that is configured can use.",
+        "issuer",
+        servers.iter().map(|one| (&one.issuer, one.ignored)),
     );
 }
 

@@ -208,6 +208,7 @@ impl Client {
     /// Lets `ana` in, who may hear `contact:42`.
     async fn connect(server: &Server, settings: &Settings) -> Self {
         let claims = Claims {
+            issuer: None,
             user: "ana".parse().unwrap(),
             tenant: Some("acme".parse().unwrap()),
             rooms: vec!["contact:42".to_owned()],

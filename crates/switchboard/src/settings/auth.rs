@@ -1,19 +1,34 @@
 //! Who a client is.
 
+mod issuer;
+mod verification;
+
 use std::time::Duration;
 
-use jsonwebtoken::DecodingKey;
 use switchboard_event::TenantId;
+use switchboard_gateway::KeyServerConfig;
 
 use super::reader::{Section, flag};
 use super::secret::Secret;
-use super::tree::Source;
+
+pub use self::issuer::Issuer;
+pub use self::verification::{Keys, Verification};
 
 /// `[auth]`
 #[derive(Clone, Debug)]
 pub struct Auth {
-    /// How tokens are verified. Without a secret or key the server does not start.
-    pub verification: Verification,
+    /// The `iss` of tokens. Default none: those are taken that name no issuer of
+    /// [`issuers`](Self::issuers), whatever else they name.
+    pub issuer: Option<String>,
+    /// Of which `aud` one must be named. Default none: `aud` is not looked at.
+    pub audience: Vec<String>,
+    /// How tokens are verified. None only if further issuers sign them all; without any the server
+    /// does not start.
+    pub verification: Option<Verification>,
+    /// Who else signs tokens. Default nobody.
+    pub issuers: Vec<Issuer>,
+    /// How key servers are asked.
+    pub key_servers: KeyServers,
     /// The claims that may name the user, the first one present counts. Default `userId`, `sub`,
     /// `id`.
     pub user_claims: Vec<String>,
@@ -32,13 +47,17 @@ pub struct Auth {
     pub leeway: Duration,
 }
 
-/// `auth.algorithm` and its key. One algorithm is configured; the token's header is never asked.
-#[derive(Clone, Debug)]
-pub enum Verification {
-    /// HMAC with SHA-256, with a secret that the signer shares. The default.
-    Hs256(Secret),
-    /// RSA with SHA-256, with the signer's public key as PEM.
-    Rs256(String),
+/// `auth.jwks_*`: how key servers are asked, those of further issuers too.
+#[derive(Clone, Copy, Debug)]
+pub struct KeyServers {
+    /// How old keys may be before they are asked for again. Default 5 min: as long a key that was
+    /// taken back is still good.
+    pub refresh: Duration,
+    /// The least time between two questions. Default 10 s; raising it makes clients wait longer
+    /// for a key that is new, lowering it lets tokens with made-up keys cost the server more.
+    pub pause: Duration,
+    /// How old keys may become while the key server does not answer. Default 6 h.
+    pub keep: Duration,
 }
 
 /// `auth.link_default`
@@ -56,7 +75,11 @@ impl Auth {
     #[must_use]
     pub fn new(verification: Verification) -> Self {
         Self {
-            verification,
+            issuer: None,
+            audience: Vec::new(),
+            verification: Some(verification),
+            issuers: Vec::new(),
+            key_servers: KeyServers::default(),
             user_claims: ["userId", "sub", "id"].map(str::to_owned).into(),
             tenant_claims: vec!["tenantId".to_owned()],
             rooms_claim: "rooms".to_owned(),
@@ -68,9 +91,16 @@ impl Auth {
     }
 
     pub(super) fn read(mut section: Section<'_>) -> Option<Self> {
-        let default = Self::new(Verification::Rs256(String::new()));
-        let verification = Verification::read(&mut section);
+        let default = Self::new(Verification::hs256(Secret::new("")));
+        let issuers = section.sections("issuers");
+        let is_needed = issuers.is_empty() || Verification::is_written(&section);
+        let verification = is_needed.then(|| Verification::read(&mut section));
         let settings = Self {
+            issuer: section.text("issuer"),
+            audience: audience(&mut section).unwrap_or_default(),
+            verification: None,
+            issuers: Vec::new(),
+            key_servers: KeyServers::read(&mut section),
             user_claims: claims(&mut section, "user_claims").unwrap_or(default.user_claims),
             tenant_claims: claims(&mut section, "tenant_claims").unwrap_or(default.tenant_claims),
             rooms_claim: section.text("rooms_claim").unwrap_or(default.rooms_claim),
@@ -88,97 +118,53 @@ impl Auth {
             leeway: section
                 .duration("leeway", Duration::ZERO..=LEEWAY_MAX)
                 .unwrap_or(default.leeway),
-            verification: default.verification,
         };
+        let issuers = Issuer::read_all(issuers, &settings);
         section.finish();
         Some(Self {
-            verification: verification?,
+            verification: verification.map_or(Some(None), |read| read.map(Some))?,
+            issuers: issuers?,
             ..settings
         })
     }
 }
 
-impl Verification {
-    fn read(section: &mut Section<'_>) -> Option<Self> {
-        let secret_if_idle = if_idle(section, "secret");
-        let key_if_idle = if_idle(section, "public_key");
-        let public = section
-            .word("algorithm", &[("HS256", false), ("RS256", true)])
-            .unwrap_or(false);
-        // One that would not be used is a mistake about who can sign tokens.
-        match (public, secret_if_idle, key_if_idle) {
-            (true, Some(secret), _) => secret.refuse(section, "RS256"),
-            (false, _, Some(key)) => key.refuse(section, "HS256"),
-            _ => {}
-        }
-        let secret_is_set = section.has_secret("secret");
-        let secret_source = section.source_of_secret("secret");
-        let key_is_set = section.has_secret("public_key");
-        let key_source = section.source_of_secret("public_key");
-        let secret = section.secret("secret");
-        let key = section.secret("public_key");
-        match (public, secret, key) {
-            (false, Some(secret), _) if secret.reveal().len() >= SECRET_LEN_MIN => {
-                Some(Self::Hs256(secret))
-            }
-            (false, Some(secret), _) => {
-                let len = secret.reveal().len();
-                section.refuse(
-                    &secret_source,
-                    "secret",
-                    &format!("is {len} bytes long, must be at least {SECRET_LEN_MIN}"),
-                );
-                None
-            }
-            (true, _, Some(key)) => match DecodingKey::from_rsa_pem(key.reveal().as_bytes()) {
-                Ok(_) if !key.reveal().contains("PRIVATE KEY") => {
-                    Some(Self::Rs256(key.reveal().to_owned()))
-                }
-                Ok(_) => {
-                    section.refuse(
-                        &key_source,
-                        "public_key",
-                        "is a private key, must be the public one",
-                    );
-                    None
-                }
-                Err(_) => {
-                    section.refuse(&key_source, "public_key", "is not an RSA public key in PEM");
-                    None
-                }
-            },
-            (false, None, _) if !secret_is_set => {
-                section.missing("secret");
-                None
-            }
-            (true, _, None) if !key_is_set => {
-                section.missing("public_key_file");
-                None
-            }
-            // Written, but unreadable: refused already.
-            _ => None,
+impl KeyServers {
+    fn read(section: &mut Section<'_>) -> Self {
+        let default = Self::default();
+        let mut duration = |key, least| section.duration(key, least..=KEEP_MAX);
+        Self {
+            refresh: duration("jwks_refresh", PAUSE_MIN).unwrap_or(default.refresh),
+            pause: duration("jwks_pause", PAUSE_MIN).unwrap_or(default.pause),
+            keep: duration("jwks_keep", PAUSE_MIN).unwrap_or(default.keep),
         }
     }
 }
 
-/// A key that is written, and useless under the other algorithm.
-struct Idle {
-    key: String,
-    source: Source,
-}
-
-impl Idle {
-    fn refuse(&self, section: &Section<'_>, algorithm: &str) {
-        let problem = format!("is set, but auth.algorithm is {algorithm}, which does not use it");
-        section.refuse(&self.source, &self.key, &problem);
+impl Default for KeyServers {
+    fn default() -> Self {
+        let KeyServerConfig {
+            refresh,
+            pause,
+            keep,
+        } = KeyServerConfig::default();
+        Self {
+            refresh,
+            pause,
+            keep,
+        }
     }
 }
 
-/// The key as it is written, unless a variable with the algorithm overrules it.
-fn if_idle(section: &Section<'_>, key: &str) -> Option<Idle> {
-    let (key, is_set) = (section.key_of_secret(key), section.has_secret(key));
-    let source = section.source_of(&key);
-    (is_set && !section.overrules("algorithm", &source)).then_some(Idle { key, source })
+fn audience(section: &mut Section<'_>) -> Option<Vec<String>> {
+    let source = section.source_of("audience");
+    let names: Vec<String> = section.list("audience")?;
+    if names.is_empty() || names.iter().any(|name| name.trim().is_empty()) {
+        let problem = "must name at least one audience, and no empty one";
+        section.refuse(&source, "audience", problem);
+        return None;
+    }
+    Some(names)
 }
 
 fn claims(section: &mut Section<'_>, key: &str) -> Option<Vec<String>> {
@@ -211,6 +197,10 @@ fn single_tenant(section: &mut Section<'_>) -> Option<TenantId> {
 
 /// The tenant of `single_tenant = true`.
 const SINGLE_TENANT: &str = "default";
-/// As long as the hash itself: RFC 7518, 3.2.
-const SECRET_LEN_MIN: usize = 32;
 const LEEWAY_MAX: Duration = Duration::from_mins(10);
+/// A key server is not asked more often.
+const PAUSE_MIN: Duration = Duration::from_millis(100);
+const KEEP_MAX: Duration = Duration::from_hours(7 * 24);
+
+#[cfg(test)]
+mod tests;

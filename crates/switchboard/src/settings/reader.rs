@@ -333,8 +333,7 @@ impl Section<'_> {
     pub(super) fn secret(&mut self, key: &str) -> Option<Secret> {
         let file_key = format!("{key}_file");
         if let Some(loser) = self.loser(key, &file_key) {
-            self.known(&loser);
-            self.table.remove(&loser);
+            self.forget(&loser);
         }
         let file_source = self.source_of(&file_key);
         let file = self.path(&file_key);
@@ -398,12 +397,18 @@ impl Section<'_> {
     }
 
     /// Which of two keys for one value does not count, as only the other one is a variable.
-    fn loser(&self, one: &str, other: &str) -> Option<String> {
+    pub(super) fn loser(&self, one: &str, other: &str) -> Option<String> {
         match (self.is_variable(one)?, self.is_variable(other)?) {
             (true, false) => Some(other.to_owned()),
             (false, true) => Some(one.to_owned()),
             _ => None,
         }
+    }
+
+    /// Leaves `key` out: it is overruled.
+    pub(super) fn forget(&mut self, key: &str) {
+        self.known(key);
+        self.table.remove(key);
     }
 
     /// Whether `key` is written in a variable; none if it is written nowhere.
@@ -506,7 +511,7 @@ impl Section<'_> {
         path
     }
 
-    fn path_of(&self, key: &str) -> String {
+    pub(super) fn path_of(&self, key: &str) -> String {
         if self.path.is_empty() {
             key.to_owned()
         } else {

@@ -168,10 +168,7 @@ fn a_secret_can_be_in_a_file_of_its_own() {
 
     let settings = Settings::from_text(None, &variables.into_iter().collect()).unwrap();
 
-    let Verification::Hs256(secret) = settings.auth.verification else {
-        panic!("not HS256")
-    };
-    assert_eq!(secret.reveal(), SECRET);
+    assert_eq!(secret_of(&settings), SECRET);
 }
 
 #[test]
@@ -181,13 +178,8 @@ fn a_variable_wins_over_the_file_also_for_the_other_way_to_give_a_secret() {
     let other = SECRET.replace('0', "1");
     fs::write(&file, &other).unwrap();
     let file = file.to_str().unwrap();
-    let secret = |text: &str, variables: &[(&str, &str)]| match load(text, variables)
-        .unwrap()
-        .auth
-        .verification
-    {
-        Verification::Hs256(secret) => secret.reveal().to_owned(),
-        Verification::Rs256(_) => panic!("not HS256"),
+    let secret = |text: &str, variables: &[(&str, &str)]| {
+        secret_of(&load(text, variables).unwrap()).to_owned()
     };
 
     let by_file = secret(
@@ -407,7 +399,8 @@ fn what_would_mean_nothing_is_refused_unless_a_variable_overrules_it() {
     let settings = load(&text, &variables).unwrap();
 
     assert_eq!(settings.journal.kind, JournalKind::Memory);
-    assert!(matches!(settings.auth.verification, Verification::Rs256(_)));
+    let keys = settings.auth.verification.unwrap().keys;
+    assert!(matches!(keys, Keys::PublicKey(_)), "{keys:?}");
 }
 
 #[test]
@@ -457,6 +450,13 @@ fn a_named_file_must_exist_and_the_default_one_need_not() {
     );
 
     assert!(matches!(missing, Err(LoadError::Unreadable { .. })));
+}
+
+fn secret_of(settings: &Settings) -> &str {
+    match &settings.auth.verification.as_ref().unwrap().keys {
+        Keys::Secret(secret) => secret.reveal(),
+        other => panic!("{other:?}"),
+    }
 }
 
 fn load(text: &str, variables: &[(&str, &str)]) -> Result<Settings, SettingsError> {
