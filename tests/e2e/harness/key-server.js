@@ -24,7 +24,10 @@ export class Signer {
    */
   constructor(kid, algorithm = 'ES256') {
     const { type, options } = ALGORITHMS[algorithm];
-    const { privateKey, publicKey } = generateKeyPairSync(/** @type {any} */ (type), /** @type {any} */ (options));
+    const generate = /** @type {(type: string, options: object) => import('node:crypto').KeyPairKeyObjectResult} */ (
+      /** @type {unknown} */ (generateKeyPairSync)
+    );
+    const { privateKey, publicKey } = generate(type, options);
     this.kid = kid;
     this.algorithm = algorithm;
     this.privateKey = privateKey;
