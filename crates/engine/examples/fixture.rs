@@ -10,8 +10,8 @@ use bytes::Bytes;
 use http::{Request, Response, StatusCode};
 use http_body_util::Full;
 use switchboard_engine::{
-    Admission, Application, Config, Connect, DisconnectReason, Engine, Handling, Incoming, Layer,
-    Origins, Refusal, SocketHandle, serve,
+    Admission, Application, Config, Connect, DisconnectReason, Doors, Engine, Handling, Incoming,
+    Layer, Origins, Refusal, SocketHandle, serve,
 };
 use tokio::net::TcpListener;
 
@@ -37,7 +37,10 @@ async fn main() -> io::Result<()> {
         ping_interval: Duration::from_millis(300),
         ping_timeout: Duration::from_millis(200),
         connect_timeout: Duration::from_secs(1),
-        origins: Origins::Any,
+        doors: Doors {
+            origins: Origins::Any,
+            ..Doors::default()
+        },
         ..Config::default()
     };
     let engine = Engine::new(Arc::new(Fixture), config);

@@ -1,6 +1,6 @@
 use std::{
     collections::HashMap,
-    net::{IpAddr, SocketAddr},
+    net::IpAddr,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -9,10 +9,11 @@ use std::{
 };
 
 use parking_lot::Mutex;
+use switchboard_limit::{Buckets, Keys, Rate};
 use tokio::time::Instant;
 use tracing::{debug, warn};
 
-use crate::{Config, Layer, engine::Shared, refused::Cause};
+use crate::{Client, Config, Layer, engine::Shared, refused::Cause};
 
 /// Who may open a session: counts the sessions that there are, by what limits them.
 #[derive(Debug)]
@@ -22,6 +23,8 @@ pub(crate) struct Admissions {
     unjoined: AtomicUsize,
     networks: Mutex<HashMap<Network, usize>>,
     handshakes: Pace,
+    keys: Keys,
+    per_address: Buckets,
 }
 
 /// Why a session is not opened, and when to ask again.
@@ -48,7 +51,17 @@ impl Admissions {
             unjoined: AtomicUsize::new(0),
             networks: Mutex::default(),
             handshakes: Pace::new(config.handshakes_per_second_max),
+            keys: Keys::default(),
+            per_address: Buckets::new(
+                config.doors.connections_per_address,
+                Instant::now().into_std(),
+            ),
         }
+    }
+
+    /// Changes how often sessions of one address may open.
+    pub(crate) fn set(&self, per_address: Rate) {
+        self.per_address.set(per_address);
     }
 
     /// Sessions that there are.
@@ -56,21 +69,21 @@ impl Admissions {
         self.total.load(Ordering::Relaxed)
     }
 
-    /// Takes a place for a session of the client at `address`.
+    /// Takes a place for a session of `client`.
     pub(crate) fn reserve<A>(
         shared: &Arc<Shared<A>>,
-        address: SocketAddr,
+        client: Client,
         now: Instant,
     ) -> Result<Place<A>, Unopened> {
-        Self::try_reserve(shared, address.ip(), now).inspect_err(|unopened| {
+        Self::try_reserve(shared, client.ip(), now).inspect_err(|unopened| {
             let cause = unopened.cause;
             match shared.refused.note(cause, now) {
                 None => {}
                 Some(_) if cause == Cause::Draining => {
-                    debug!(client = %address, cause = cause.name(), "session refused");
+                    debug!(%client, cause = cause.name(), "session refused");
                 }
                 Some(suppressed) => {
-                    warn!(client = %address, cause = cause.name(), suppressed, "session refused");
+                    warn!(%client, cause = cause.name(), suppressed, "session refused");
                 }
             }
         })
@@ -91,6 +104,14 @@ impl Admissions {
             return Err(Unopened::soon(Cause::ConnectionsMax));
         }
         let network = Network::of(address);
+        let key = admissions.keys.of(network);
+        if let Err(wait) = admissions.per_address.pass(key, 1, now.into_std()) {
+            admissions.total.fetch_sub(1, Ordering::AcqRel);
+            return Err(Unopened {
+                cause: Cause::ConnectionsPerAddress,
+                retry_after: wait.0,
+            });
+        }
         if !admissions.enter(network, config.connections_per_address_max) {
             admissions.total.fetch_sub(1, Ordering::AcqRel);
             return Err(Unopened::soon(Cause::ConnectionsPerAddressMax));

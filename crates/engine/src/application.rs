@@ -1,11 +1,11 @@
-use std::{fmt, future::Future, net::SocketAddr, pin::Pin, sync::Arc};
+use std::{fmt, future::Future, pin::Pin, sync::Arc};
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use serde_json::value::RawValue;
 use switchboard_protocol::{RecoveryId, SocketId, session::CloseReason, socket_io};
 
-use crate::{Arguments, Namespace, Packet, SocketHandle};
+use crate::{Arguments, Client, Namespace, Packet, SocketHandle};
 
 /// What runs on an engine: it decides who may join a namespace and what an event does.
 ///
@@ -105,7 +105,7 @@ impl fmt::Debug for Connect {
 
 /// What is kept of the HTTP request that opened a connection.
 pub struct Handshake {
-    address: SocketAddr,
+    client: Client,
     headers: Box<[(HeaderName, HeaderValue)]>,
     query: Box<str>,
 }
@@ -113,7 +113,7 @@ pub struct Handshake {
 impl Handshake {
     /// Keeps those of `headers` that `kept` names, and of `query` what is not Engine.IO's.
     pub(crate) fn new(
-        address: SocketAddr,
+        client: Client,
         headers: &HeaderMap,
         kept: &[HeaderName],
         query: &str,
@@ -135,15 +135,15 @@ impl Handshake {
             })
             .collect();
         Self {
-            address,
+            client,
             headers,
             query: query.join("&").into(),
         }
     }
 
-    /// The peer's address, which is that of the last proxy if there is one.
-    pub fn address(&self) -> SocketAddr {
-        self.address
+    /// Where the client is, as far as trusted proxies tell.
+    pub fn client(&self) -> Client {
+        self.client
     }
 
     /// The first value of a header field, if it was kept and is text.
@@ -166,7 +166,7 @@ impl fmt::Debug for Handshake {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter
             .debug_struct("Handshake")
-            .field("address", &self.address)
+            .field("client", &self.client)
             .finish_non_exhaustive()
     }
 }

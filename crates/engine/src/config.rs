@@ -1,6 +1,9 @@
 use std::time::Duration;
 
 use http::HeaderName;
+use switchboard_limit::Rate;
+
+use crate::Proxies;
 
 /// What an engine is told when it is made. Plain values: whoever reads files or the environment
 /// fills them in.
@@ -91,14 +94,38 @@ pub struct Config {
     /// most half of `drain_timeout`; 0 is all at once, as are 100 or fewer. Raising it makes a
     /// restart take longer, and the clients of a big node come back more slowly.
     pub drain_spread: Duration,
-    /// Who may connect from a web page.
-    pub origins: Origins,
-    /// The name that logs give to the setting behind [`origins`](Self::origins), default
-    /// `origins`.
+    /// Who is let in; may change while the engine runs.
+    pub doors: Doors,
+    /// The name that logs give to the setting behind [`Doors::origins`], default `origins`.
     pub origins_setting: &'static str,
     /// Header fields of the handshake that the application is shown, default `authorization`.
     /// They are kept for the life of the connection, so each costs its size per connection.
     pub headers_kept: Vec<HeaderName>,
+}
+
+/// Who is let in. The part of a configuration that may change while the engine runs; sessions that
+/// are open stay.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Doors {
+    /// Who may connect from a web page.
+    pub origins: Origins,
+    /// The proxies whose word about their clients counts, by default none.
+    pub proxies: Proxies,
+    /// How often sessions of one address may open, default 200 each second after a burst of
+    /// 10 000. What an address is, is as for
+    /// [`connections_per_address_max`](Config::connections_per_address_max). One more is refused
+    /// with 429.
+    pub connections_per_address: Rate,
+}
+
+impl Default for Doors {
+    fn default() -> Self {
+        Self {
+            origins: Origins::Listed(Vec::new()),
+            proxies: Proxies::default(),
+            connections_per_address: Rate::per_second(200, 10_000),
+        }
+    }
 }
 
 /// What is spoken inside Engine.IO messages.
@@ -157,7 +184,7 @@ impl Default for Config {
             polling_close_timeout: Duration::from_secs(30),
             drain_timeout: Duration::from_secs(10),
             drain_spread: Duration::from_secs(2),
-            origins: Origins::Listed(Vec::new()),
+            doors: Doors::default(),
             origins_setting: "origins",
             headers_kept: vec![http::header::AUTHORIZATION],
         }

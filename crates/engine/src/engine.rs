@@ -6,12 +6,12 @@ use std::{
     },
 };
 
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock};
 use switchboard_protocol::{SessionId, session, socket_io};
 use tokio::sync::{Notify, watch};
 
 use crate::{
-    Application, CloseReason, Config, Counts, Outbox, OutboxLimits, Packet, Queued,
+    Application, CloseReason, Config, Counts, Doors, Outbox, OutboxLimits, Packet, Queued,
     admission::{Admissions, Place},
     counters::Counters,
     mailbox::Mailbox,
@@ -89,6 +89,7 @@ impl<A: Application> Engine<A> {
                     controls_bytes_max: config.controls_bytes_max,
                     controls_max: config.controls_max,
                 }),
+                doors: RwLock::new(Arc::new(config.doors.clone())),
                 config,
             }),
         }
@@ -125,6 +126,12 @@ impl<A: Application> Engine<A> {
         self.shared.sessions.queued()
     }
 
+    /// Changes who is let in from now on.
+    pub fn set_doors(&self, doors: Doors) {
+        self.shared.admissions.set(doors.connections_per_address);
+        *self.shared.doors.write() = Arc::new(doors);
+    }
+
     /// The application that is served.
     pub fn application(&self) -> &Arc<A> {
         &self.shared.application
@@ -139,6 +146,8 @@ impl<A: Application> Engine<A> {
 pub(crate) struct Shared<A> {
     pub(crate) application: Arc<A>,
     pub(crate) config: Config,
+    /// Those of `config`, until they are changed.
+    doors: RwLock<Arc<Doors>>,
     pub(crate) session: Arc<session::Config>,
     pub(crate) ping: Arc<Packet>,
     pub(crate) admissions: Admissions,
@@ -155,6 +164,11 @@ pub(crate) struct Shared<A> {
 impl<A> Shared<A> {
     pub(crate) fn outbox(&self) -> Outbox {
         Outbox::new(self.outbox.clone())
+    }
+
+    /// Who is let in now.
+    pub(crate) fn doors(&self) -> Arc<Doors> {
+        self.doors.read().clone()
     }
 
     pub(crate) fn is_draining(&self) -> bool {
@@ -356,7 +370,7 @@ mod tests {
     use tokio::time::Instant;
 
     use super::*;
-    use crate::{Admission, Connect, DisconnectReason, Handling, Incoming, Refusal};
+    use crate::{Admission, Client, Connect, DisconnectReason, Handling, Incoming, Refusal};
 
     struct Nobody;
 
@@ -378,7 +392,11 @@ mod tests {
     fn a_session_that_opens_while_the_drain_begins_is_told_too() {
         let engine = Engine::new(Arc::new(Nobody), Config::default());
         let shared = engine.shared();
-        let place = Admissions::reserve(shared, ([127, 0, 0, 1], 1).into(), Instant::now());
+        let place = Admissions::reserve(
+            shared,
+            Client::new(([127, 0, 0, 1], 1).into()),
+            Instant::now(),
+        );
         let place = place.ok().unwrap();
 
         shared.drain.send_replace(true);

@@ -6,12 +6,14 @@
 //! for everything outside of its path.
 //!
 //! # Layout
-//! `application` and `socket` are what an application sees, `packet` and `outbox` what it sends
-//! through. `server` accepts, `request` checks and answers HTTP, `connection` is the one task of a
+//! `application`, `client` and `socket` are what an application sees, `packet` and `outbox` what it sends
+//! through. `server` accepts, `request` checks and answers HTTP, `proxy`
+//! says who asks, `connection` is the one task of a
 //! session, over a `websocket` or a `polling` transport.
 
 mod admission;
 mod application;
+mod client;
 mod config;
 mod connection;
 mod counters;
@@ -23,6 +25,7 @@ mod outbox;
 mod packet;
 mod patience;
 mod polling;
+mod proxy;
 mod refused;
 mod request;
 mod response;
@@ -36,11 +39,13 @@ pub use application::{
     AckId, Acked, Admission, Application, Connect, DisconnectReason, Handling, Handshake, Incoming,
     Refusal,
 };
-pub use config::{Config, Layer, Origins};
+pub use client::Client;
+pub use config::{Config, Doors, Layer, Origins};
 pub use counters::{Counts, Queued};
 pub use engine::{Engine, Stats};
 pub use outbox::{Outbox, OutboxLimits, Posted};
 pub use packet::Packet;
+pub use proxy::{Cidr, InvalidCidr, Proxies, ProxyHeader};
 pub use server::serve;
 pub use socket::SocketHandle;
 pub use switchboard_protocol::{

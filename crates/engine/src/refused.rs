@@ -10,6 +10,7 @@ pub(crate) enum Cause {
     Draining,
     Origin,
     ConnectionsMax,
+    ConnectionsPerAddress,
     ConnectionsPerAddressMax,
     HandshakesPerSecondMax,
     HttpConnectionsMax,
@@ -18,10 +19,11 @@ pub(crate) enum Cause {
 }
 
 impl Cause {
-    const ALL: [Self; 8] = [
+    const ALL: [Self; 9] = [
         Self::Draining,
         Self::Origin,
         Self::ConnectionsMax,
+        Self::ConnectionsPerAddress,
         Self::ConnectionsPerAddressMax,
         Self::HandshakesPerSecondMax,
         Self::HttpConnectionsMax,
@@ -35,6 +37,7 @@ impl Cause {
             Self::Draining => "draining",
             Self::Origin => "origin",
             Self::ConnectionsMax => "connections_max",
+            Self::ConnectionsPerAddress => "connections_per_address",
             Self::ConnectionsPerAddressMax => "connections_per_address_max",
             Self::HandshakesPerSecondMax => "handshakes_per_second_max",
             Self::HttpConnectionsMax => "http_connections_max",

@@ -1,4 +1,4 @@
-use std::{net::SocketAddr, sync::Arc};
+use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 use http::{
@@ -20,7 +20,7 @@ use tokio::time::Instant;
 use tracing::{debug, warn};
 
 use crate::{
-    Application, CloseReason, Handshake,
+    Application, Client, CloseReason, Handshake,
     admission::{Admissions, Place, Unopened},
     connection::{self, Connection},
     engine::{Found, Shared, Tasks},
@@ -40,7 +40,7 @@ pub(crate) struct Aborted;
 /// One request for the engine: what is asked, by whom.
 pub(crate) struct Asked<'a, A> {
     pub(crate) shared: &'a Arc<Shared<A>>,
-    pub(crate) address: SocketAddr,
+    pub(crate) client: Client,
     pub(crate) request: Request<Incoming>,
 }
 
@@ -50,7 +50,8 @@ impl<A: Application> Asked<'_, A> {
         let shared = self.shared.clone();
         let headers = self.request.headers().clone();
         let is_handshake = self.is_handshake();
-        let origins = &shared.config.origins;
+        let doors = shared.doors();
+        let origins = &doors.origins;
         if *self.request.method() == Method::OPTIONS && origins.is_cors() {
             let mut answer = response::empty(StatusCode::NO_CONTENT);
             origins.allow(&headers, answer.headers_mut());
@@ -143,7 +144,7 @@ impl<A: Application> Asked<'_, A> {
             connection::Transport::Polling(Box::new(Polling::new(mailbox))),
         );
         tokio::spawn(connection);
-        debug!(client = %self.address, transport = "polling", "session opened");
+        debug!(client = %self.client, transport = "polling", "session opened");
         response::packets(open_packet(self.shared, &id, &[Transport::WebSocket]).into())
     }
 
@@ -201,7 +202,7 @@ impl<A: Application> Asked<'_, A> {
             .map(|(name, value)| (name.as_str(), value.as_bytes()));
         let handshake = websocket::Handshake::check(self.request.method().as_str(), headers)
             .map_err(|error| {
-                debug!(client = %self.address, %error, "websocket refused");
+                debug!(client = %self.client, %error, "websocket refused");
                 let status =
                     StatusCode::from_u16(error.status()).unwrap_or(StatusCode::BAD_REQUEST);
                 let mut answer = response::upgrade_refused(status, ErrorCode::BadRequest.message());
@@ -228,14 +229,14 @@ impl<A: Application> Asked<'_, A> {
     fn check_origin(&self) -> Result<(), ErrorCode> {
         let config = &self.shared.config;
         let headers = self.request.headers();
-        match config.origins.check(headers) {
+        match self.shared.doors().origins.check(headers) {
             Verdict::Allowed => Ok(()),
             Verdict::Malformed => Err(ErrorCode::BadRequest),
             Verdict::Forbidden => {
                 let noted = self.shared.refused.note(Cause::Origin, Instant::now());
                 if let Some(suppressed) = noted {
                     warn!(
-                        client = %self.address,
+                        client = %self.client,
                         origin = ?headers.get(ORIGIN),
                         setting = config.origins_setting,
                         suppressed,
@@ -248,12 +249,12 @@ impl<A: Application> Asked<'_, A> {
     }
 
     fn reserve(&self) -> Result<Place<A>, Unopened> {
-        Admissions::reserve(self.shared, self.address, Instant::now())
+        Admissions::reserve(self.shared, self.client, Instant::now())
     }
 
     fn handshake(&self) -> Arc<Handshake> {
         Arc::new(Handshake::new(
-            self.address,
+            self.client,
             self.request.headers(),
             &self.shared.config.headers_kept,
             self.request.uri().query().unwrap_or_default(),

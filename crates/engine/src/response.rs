@@ -52,7 +52,9 @@ pub(crate) fn closing(mut answer: Answer) -> Answer {
 /// back, and the stock one does by itself.
 pub(crate) fn unopened(unopened: Unopened) -> Answer {
     let mut answer = empty(match unopened.cause {
-        Cause::ConnectionsPerAddressMax => StatusCode::TOO_MANY_REQUESTS,
+        Cause::ConnectionsPerAddress | Cause::ConnectionsPerAddressMax => {
+            StatusCode::TOO_MANY_REQUESTS
+        }
         _ => StatusCode::SERVICE_UNAVAILABLE,
     });
     // In whole seconds, of which 0 would be an invitation.

@@ -24,7 +24,7 @@ use tokio::{
 use tracing::{debug, info, warn};
 
 use crate::{
-    Application, Config, Engine, Packet,
+    Application, Client, Config, Engine, Packet,
     counters::Counters,
     drain,
     engine::{Shared, TaskGuard, Tasks},
@@ -38,7 +38,8 @@ use crate::{
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// Serves `engine` on its path and `fallback` everywhere else, until `shutdown` is done. What comes
-/// to the fallback has the client's [`SocketAddr`] among its extensions.
+/// to the fallback has the client's [`SocketAddr`] among its extensions, with port 0 if a proxy did not
+/// tell it.
 ///
 /// Then it drains: accepts nothing more, closes the sessions' transports in waves so that clients
 /// come back by themselves, but not all at once, finishes the requests in flight, and returns once
@@ -192,7 +193,7 @@ async fn speak_http<A, F, B>(
     match takeover {
         None => linger(stream, config.close_timeout).await,
         Some(takeover) => {
-            if let Some(socket) = takeover.run(stream, &parts.read_buf, address) {
+            if let Some(socket) = takeover.run(stream, &parts.read_buf) {
                 close(socket, &shared.counters, config.close_timeout).await;
             }
         }
@@ -266,6 +267,13 @@ struct Front<A, F> {
     takeover: Arc<Mutex<Option<Takeover<A>>>>,
 }
 
+impl<A, F> Front<A, F> {
+    fn client<B>(&self, request: &Request<B>) -> Client {
+        let doors = self.shared.doors();
+        doors.proxies.client(self.address, request.headers())
+    }
+}
+
 /// Nothing in it is ever pinned.
 impl<A, F> Unpin for Front<A, F> {}
 
@@ -285,7 +293,8 @@ where
     fn call(&self, mut request: Request<Incoming>) -> Self::Future {
         if !request.uri().path().starts_with(&self.shared.config.path) {
             let mut fallback = self.fallback.clone();
-            request.extensions_mut().insert(self.address);
+            let client = self.client(&request).socket_addr();
+            request.extensions_mut().insert(client);
             return Box::pin(async move {
                 let Ok(()) = poll_fn(|context| fallback.poll_ready(context)).await;
                 let Ok(response) = fallback.call(request).await;
@@ -293,12 +302,12 @@ where
             });
         }
         let shared = self.shared.clone();
-        let address = self.address;
+        let client = self.client(&request);
         let takeover = self.takeover.clone();
         Box::pin(async move {
             let asked = Asked {
                 shared: &shared,
-                address,
+                client,
                 request,
             };
             let (answer, granted) = asked.answer().await?;

@@ -1,4 +1,4 @@
-use std::{net::SocketAddr, sync::Arc};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use switchboard_protocol::{
@@ -34,12 +34,7 @@ pub(crate) enum Takeover<A> {
 
 impl<A: Application> Takeover<A> {
     /// Gives the bare socket to whom it belongs; returns it if it is to be closed.
-    pub(crate) fn run(
-        self,
-        stream: TcpStream,
-        leftover: &Bytes,
-        address: SocketAddr,
-    ) -> Option<Box<WebSocket>> {
+    pub(crate) fn run(self, stream: TcpStream, leftover: &Bytes) -> Option<Box<WebSocket>> {
         match self {
             Self::Close => Some(Box::new(WebSocket::new(stream, leftover, false))),
             Self::Probe { ticket, base64 } => ticket
@@ -52,6 +47,7 @@ impl<A: Application> Takeover<A> {
                 base64,
             } => {
                 let shared = place.shared().clone();
+                let client = handshake.client();
                 let outbox = Arc::new(shared.outbox());
                 outbox.send_ahead(Arc::new(Packet::text(open_packet(&shared, &id, &[]))));
                 let socket = WebSocket::new(stream, leftover, base64);
@@ -63,7 +59,7 @@ impl<A: Application> Takeover<A> {
                     connection::Transport::WebSocket(socket),
                 );
                 tokio::spawn(connection);
-                debug!(client = %address, transport = "websocket", "session opened");
+                debug!(%client, transport = "websocket", "session opened");
                 None
             }
         }

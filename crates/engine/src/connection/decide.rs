@@ -56,7 +56,7 @@ impl<A: Application> Connection<A> {
                     .post(Arc::new(Packet::binary(bytes.into_owned().into())), 0);
             }
             Signal::PacketInvalid(error) => {
-                debug!(client = %self.handshake.address(), %error, "packet refused");
+                debug!(client = %self.handshake.client(), %error, "packet refused");
                 self.end(CloseReason::PacketInvalid, None);
             }
             Signal::Closed(reason) => self.end(reason, reason.close_code()),

@@ -79,7 +79,7 @@ impl<A: Application> Connection<A> {
                 Ok(Some(message)) => self.handle_message(message),
                 Ok(None) => break,
                 Err(error) => {
-                    tracing::debug!(client = %self.handshake.address(), %error, "frame refused");
+                    tracing::debug!(client = %self.handshake.client(), %error, "frame refused");
                     self.close(error.into());
                 }
             }

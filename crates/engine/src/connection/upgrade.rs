@@ -44,7 +44,7 @@ impl<A: Application> Connection<A> {
         match probe.state {
             ProbeState::Opened | ProbeState::Probed => {}
             ProbeState::Failed => {
-                debug!(client = %self.handshake.address(), "probe refused");
+                debug!(client = %self.handshake.client(), "probe refused");
                 polling.probe = None;
                 polling.mailbox.end_probe();
             }
@@ -71,7 +71,7 @@ impl<A: Application> Connection<A> {
         self.transport = Transport::WebSocket(*probe.socket);
         self.session.handle_switch(Instant::now().into_std());
         self.again = true;
-        debug!(client = %self.handshake.address(), "upgraded");
+        debug!(client = %self.handshake.client(), "upgraded");
     }
 }
 

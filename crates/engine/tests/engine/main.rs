@@ -11,6 +11,7 @@ mod limits;
 mod logs;
 mod origin;
 mod polling;
+mod proxies;
 mod server;
 mod socket_io;
 mod upgrade;

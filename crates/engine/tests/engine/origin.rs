@@ -1,4 +1,4 @@
-use switchboard_engine::{Config, Origins};
+use switchboard_engine::{Config, Doors, Origins};
 
 use super::{
     client::{Frame, WebSocket},
@@ -7,7 +7,10 @@ use super::{
 
 fn listed() -> Config {
     echo(Config {
-        origins: Origins::Listed(vec!["https://crm.example.com".to_owned()]),
+        doors: Doors {
+            origins: Origins::Listed(vec!["https://crm.example.com".to_owned()]),
+            ..Doors::default()
+        },
         ..quiet()
     })
 }
@@ -110,7 +113,10 @@ async fn a_preflight_is_answered() {
 #[tokio::test]
 async fn any_origin_is_answered_with_a_star() {
     let server = Server::start(Config {
-        origins: Origins::Any,
+        doors: Doors {
+            origins: Origins::Any,
+            ..Doors::default()
+        },
         ..quiet()
     })
     .await;

@@ -11,9 +11,10 @@ use http::{Request, Response, StatusCode};
 use http_body_util::Full;
 use serde_json::value::RawValue;
 use switchboard_engine::{
-    Acked, Admission, Application, CloseReason, Config, Connect, DisconnectReason, Engine,
+    Acked, Admission, Application, CloseReason, Config, Connect, DisconnectReason, Doors, Engine,
     Handling, Incoming, Layer, Packet, Refusal, SocketHandle, serve,
 };
+use switchboard_limit::Rate;
 use tokio::{
     net::TcpListener,
     sync::{
@@ -49,6 +50,10 @@ pub(crate) fn quiet() -> Config {
         close_timeout: Duration::from_secs(1),
         drain_timeout: Duration::from_secs(5),
         drain_spread: Duration::ZERO,
+        doors: Doors {
+            connections_per_address: Rate::OFF,
+            ..Doors::default()
+        },
         ..Config::default()
     }
 }
@@ -69,6 +74,7 @@ impl Server {
         let application = TestApplication {
             ended,
             sockets: Mutex::default(),
+            clients: Mutex::default(),
             acked: Mutex::default(),
             go_on: Notify::new(),
         };
@@ -121,6 +127,8 @@ impl Server {
 pub(crate) struct TestApplication {
     ended: mpsc::Sender<DisconnectReason>,
     pub(crate) sockets: Mutex<Vec<SocketHandle>>,
+    /// Where those who were let in are.
+    pub(crate) clients: Mutex<Vec<String>>,
     pub(crate) acked: Mutex<Vec<(u64, String, Vec<Bytes>)>>,
     pub(crate) go_on: Notify,
 }
@@ -156,6 +164,8 @@ impl Application for TestApplication {
             Vec::new(),
         );
         request.handle.post(Arc::new(packet), 1);
+        let client = request.handshake.client().to_string();
+        self.clients.lock().unwrap().push(client);
         self.sockets.lock().unwrap().push(request.handle.clone());
         Ok(request.handle.into())
     }

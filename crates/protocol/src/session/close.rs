@@ -34,6 +34,8 @@ pub enum CloseReason {
     ControlsOverflow,
     /// More events were queued than the limit allows, and the application does not catch up.
     Lagged,
+    /// The client went on and on beyond what it may do in a time.
+    RateLimited,
     /// The application closed the connection.
     Requested,
     /// The server goes down.
@@ -42,7 +44,7 @@ pub enum CloseReason {
 
 impl CloseReason {
     /// Every [`name`](Self::name) there is.
-    pub const NAMES: [&'static str; 16] = [
+    pub const NAMES: [&'static str; 17] = [
         "transport_closed",
         "transport_error",
         "frame_invalid",
@@ -57,6 +59,7 @@ impl CloseReason {
         "handling_timeout",
         "controls_overflow",
         "lagged",
+        "rate_limited",
         "requested",
         "shutting_down",
     ];
@@ -70,6 +73,7 @@ impl CloseReason {
             | Self::RefusedTooOften
             | Self::AttachmentsTimeout
             | Self::HandlingTimeout
+            | Self::RateLimited
             | Self::Requested => true,
             Self::TransportClosed
             | Self::TransportError
@@ -101,6 +105,7 @@ impl CloseReason {
             Self::HandlingTimeout => "handling_timeout",
             Self::ControlsOverflow => "controls_overflow",
             Self::Lagged => "lagged",
+            Self::RateLimited => "rate_limited",
             Self::Requested => "requested",
             Self::ShuttingDown => "shutting_down",
         }
@@ -139,6 +144,7 @@ impl fmt::Display for CloseReason {
             | Self::RefusedTooOften
             | Self::AttachmentsTimeout
             | Self::HandlingTimeout
+            | Self::RateLimited
             | Self::Requested => "forced server close",
             Self::ShuttingDown => "server shutting down",
         })
@@ -166,6 +172,7 @@ mod tests {
             CloseReason::HandlingTimeout,
             CloseReason::ControlsOverflow,
             CloseReason::Lagged,
+            CloseReason::RateLimited,
             CloseReason::Requested,
             CloseReason::ShuttingDown,
         ];

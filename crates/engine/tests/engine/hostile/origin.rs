@@ -1,6 +1,6 @@
 //! Origins that look like one that may connect.
 
-use switchboard_engine::{Config, Origins};
+use switchboard_engine::{Config, Doors, Origins};
 
 use super::Bystander;
 use crate::{
@@ -12,7 +12,10 @@ const LISTED: &str = "https://crm.example.com";
 
 fn listed() -> Config {
     Config {
-        origins: Origins::Listed(vec![LISTED.to_owned(), "http://127.0.0.1:3000".to_owned()]),
+        doors: Doors {
+            origins: Origins::Listed(vec![LISTED.to_owned(), "http://127.0.0.1:3000".to_owned()]),
+            ..Doors::default()
+        },
         ..quiet()
     }
 }
