@@ -37,6 +37,9 @@ pub struct Counts {
     pub recoveries: BTreeMap<&'static str, u64>,
     /// Subscriptions by `ok` or the code of the refusal.
     pub subscriptions: BTreeMap<&'static str, u64>,
+    /// Events and connections beyond what a user may do, by the setting that says how much; as
+    /// `refusals` the connections that were closed for going on.
+    pub limited: BTreeMap<&'static str, u64>,
     /// Clients that were not let in, by code.
     pub unauthorized: BTreeMap<&'static str, u64>,
     /// How long it took to hand one record to all who hear it.
@@ -112,6 +115,7 @@ impl Counters {
             recoveries: self.recoveries.counts(),
             subscriptions: self.subscriptions.counts(),
             unauthorized: self.unauthorized.counts(),
+            limited: BTreeMap::new(),
             fan_out: self.fan_out.snapshot(),
             lag: self.lag.snapshot(),
         }

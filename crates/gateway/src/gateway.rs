@@ -18,11 +18,13 @@ use tokio::time::MissedTickBehavior;
 use tracing::{debug, error, info, warn};
 
 use crate::access::Access;
+use crate::audit;
 use crate::auth::{Authenticator, Identity, KeyServerStats};
 use crate::catch_up::Behind;
 use crate::command::Command;
 use crate::counters::{Continuation, Counters, Counts};
 use crate::lane::Lane;
+use crate::limits::{Kind, LimitConfig, Limits};
 use crate::pace::Held;
 use crate::recovery::{Claim, Recovery};
 use crate::replay::replay;
@@ -39,6 +41,7 @@ pub struct Gateway {
     catalogue: Arc<Catalogue>,
     authenticator: Authenticator,
     access: Access,
+    limits: Limits,
     clock: Clock,
     config: Config,
     lanes: Box<[Arc<Lane>]>,
@@ -47,8 +50,8 @@ pub struct Gateway {
 /// Limits of the clients' side.
 #[derive(Clone, Copy, Debug)]
 pub struct Config {
-    /// Most rooms of one session, default 1000. Each costs about 100 bytes.
-    pub rooms_max: usize,
+    /// How much a user may do in a time; may change while the gateway runs.
+    pub limits: LimitConfig,
     /// How long a client that went away may come back, default 24 h; at least three quarters of
     /// it are kept. Each session that is kept costs a few hundred bytes on disk.
     pub session_ttl: Duration,
@@ -115,6 +118,7 @@ impl Gateway {
             catalogue,
             authenticator,
             access,
+            limits: Limits::new(&config.limits),
             clock,
             config,
             lanes: lanes.into(),
@@ -162,7 +166,15 @@ impl Gateway {
 
     /// What was done since the gateway was made.
     pub fn counts(&self) -> Counts {
-        self.counters.counts()
+        Counts {
+            limited: self.limits.counts(),
+            ..self.counters.counts()
+        }
+    }
+
+    /// Holds users to other limits from now on.
+    pub fn set_limits(&self, limits: &LimitConfig) {
+        self.limits.set(limits);
     }
 
     /// How often key servers were asked, by what came of it.
@@ -201,6 +213,11 @@ impl Gateway {
     ) -> Result<Admission<Arc<Session>>, Refusal> {
         let partition = self.journal.partitions().of(identity.rights.tenant());
         let lane = &self.lanes[usize::from(partition.index())];
+        if let Err(excess) = self.limits.connect(&identity.rights, lane) {
+            let client = request.handshake.client();
+            audit::connect_refused(client, Some(&identity), excess.kind.setting());
+            return Err(Refusal::Close(CloseReason::RateLimited));
+        }
         let offset = credentials.offset.as_deref();
         let claim = credentials
             .pid
@@ -251,11 +268,12 @@ impl Gateway {
         let (gateway, session) = (Arc::clone(self), Arc::clone(session));
         let name = event.name.clone();
         Handling::later(async move {
-            let subscribed = gateway.enter(&session, room, after).await;
+            let subscribed = gateway.enter(&session, &room, after).await;
             gateway.counters.subscribe(subscribed.as_ref().map(|_| ()));
             match subscribed {
                 Ok(subscribed) => answer(&session.handle, &name, ack, Ok(subscribed)),
                 Err(refused) => {
+                    audit::join_refused(&session, &room, refused.code());
                     refuse(&session, &name, ack, refused);
                 }
             }
@@ -268,22 +286,24 @@ impl Gateway {
     async fn enter(
         &self,
         session: &Session,
-        room: Room,
+        room: &Room,
         after: Option<Position>,
     ) -> Result<Subscribed, Refused> {
-        let name = room.clone();
-        let ticket = self.access.ticket(session.identity(), room).await?;
-        let Entry { membership, joined } = session.subscribe(&ticket, self.config.rooms_max)?;
-        debug!(socket = %session.socket_id(), room = name.name(), "joined");
+        let ticket = self.access.ticket(session.identity(), room.clone()).await?;
+        let Entry { membership, joined } = session.subscribe(&ticket, self.limits.rooms_max())?;
+        debug!(socket = %session.socket_id(), room = room.name(), "joined");
         let is_new = !joined.is_empty();
         let settled = self.settle(session, &membership, is_new, after).await;
         let next = settled.inspect_err(|_| session.leave(&joined))?;
+        for room in &joined {
+            audit::joined(session, room);
+        }
         // Whoever was subscribed already must not be sent back behind what it has.
         let from = match after {
             Some(after) => membership.from.max(after.offset),
             None => membership.from,
         };
-        Ok(Subscribed::new(name.name(), session.position(from), next))
+        Ok(Subscribed::new(room.name(), session.position(from), next))
     }
 
     /// What comes between a join and its ack: it is written down, so that no crash forgets it, and
@@ -317,6 +337,7 @@ impl Gateway {
             return refuse(session, &event.name, ack, refused);
         }
         debug!(socket = %session.socket_id(), room = room.name(), "left");
+        audit::left(session, &room, audit::Left::Unsubscribed);
         let (gateway, session) = (Arc::clone(self), Arc::clone(session));
         let name = event.name.clone();
         Handling::later(async move {
@@ -356,24 +377,32 @@ impl Application for Gateway {
             Ok(identity) => identity,
             Err(reason) => {
                 self.counters.refuse(&reason);
+                audit::connect_refused(request.handshake.client(), None, reason.code());
                 return Err(turn_away(&reason, &request.handshake));
             }
         };
         let admission = self.admit(identity, &credentials, &request).await?;
         let session = admission.socket();
         info!(
-            client = %request.handshake.address(),
+            client = %request.handshake.client(),
             socket = %session.socket_id(),
             tenant = %session.identity().rights.tenant(),
             user = %session.identity().rights.user(),
             recovered = admission.is_recovered(),
             "connected"
         );
+        audit::connected(session, admission.is_recovered());
         Ok(admission)
     }
 
     fn event(self: &Arc<Self>, session: &Arc<Session>, mut event: Incoming) -> Handling {
         let ack = event.ack.take();
+        if let Err(excess) = self.limits.event(session, &event.name) {
+            if excess.kind == Kind::Subscriptions {
+                self.counters.subscribe(Err(&excess.into()));
+            }
+            return excess.refuse(session, &event.name, ack);
+        }
         let args: Vec<&RawValue> = event.args.iter().take(Command::ARGS_MAX).collect();
         match Command::parse(&event.name, &args, &self.catalogue) {
             Ok(Command::Subscribe { room, after }) => {
@@ -407,6 +436,7 @@ impl Application for Gateway {
             %reason,
             "disconnected"
         );
+        audit::disconnected(&session, reason);
         let Some(credential) = session.credential() else {
             return;
         };
@@ -437,7 +467,7 @@ fn text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D:
 impl Default for Config {
     fn default() -> Self {
         Self {
-            rooms_max: 1_000,
+            limits: LimitConfig::default(),
             session_ttl: Duration::from_hours(24),
             sync_interval: Duration::from_secs(30),
         }
@@ -475,7 +505,7 @@ fn refuse(session: &Session, event: &str, ack: Option<AckId>, refused: Refused) 
 /// The reason is for the log; the client learns the code that a new token cures. What passes by
 /// itself closes the transport, so that the client comes back with the same token.
 fn turn_away(reason: &Unauthorized, handshake: &Handshake) -> Refusal {
-    let client = handshake.address();
+    let client = handshake.client();
     if reason.passes() {
         warn!(%client, code = reason.code(), %reason, "authentication put off");
         return Refusal::Close(CloseReason::Requested);

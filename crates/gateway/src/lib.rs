@@ -13,9 +13,11 @@
 //!   `catch_up`: reading it because the client is slow.
 //! - `lane`: one partition's hub and the task that fans its records out.
 //! - `delivery`: a record, encoded once for everybody, and the line that it goes to.
+//! - `limits`: how much a user may do in a time. [`audit`]: what happened to whom.
 //! - `reply`: acks, refusals and their codes. `counters`: what is counted of all this.
 
 mod access;
+pub mod audit;
 pub mod auth;
 mod catch_up;
 mod command;
@@ -23,6 +25,7 @@ mod counters;
 mod delivery;
 pub mod gateway;
 mod lane;
+mod limits;
 mod missed;
 mod pace;
 mod pool;
@@ -39,5 +42,6 @@ pub use auth::{
 };
 pub use counters::Counts;
 pub use gateway::{Config, Gateway, Stats};
+pub use limits::LimitConfig;
 pub use session::Session;
 pub use unauthorized::{ClaimFault, InvalidToken, KeyUnavailable, Unauthorized};

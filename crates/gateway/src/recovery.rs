@@ -67,7 +67,7 @@ impl Recovery {
         lane: Arc<Lane>,
     ) -> Result<Admission<Arc<Session>>, Refusal> {
         let grants = self.access.at_start(&identity).await;
-        let session = Session::open(identity, &grants, request.handle.clone(), lane);
+        let session = Session::open(identity, &grants, request, lane);
         Ok(self.admit(session).await)
     }
 
@@ -109,9 +109,9 @@ impl Recovery {
         lane.evict(owner);
 
         let after = line_position(claim.offset, stored.start);
-        let (handle, lane) = (request.handle.clone(), Arc::clone(lane));
+        let lane = Arc::clone(lane);
         let grants = self.access.again(identity, &stored.rooms).await;
-        let session = Session::resume(identity.clone(), &grants, handle, lane, &stored, after);
+        let session = Session::resume(identity.clone(), &grants, request, lane, &stored, after);
         let page = missed(&*self.journal, &session, after, session.joined_at(), now).await;
         match page {
             Ok(page) => {

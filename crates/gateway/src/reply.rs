@@ -7,6 +7,8 @@ use switchboard_event::{InvalidRoom, Position};
 use switchboard_hub::Denied;
 use switchboard_journal::{ReadError, SessionError};
 
+use crate::limits::Excess;
+
 /// Why a client's event had no effect. One function, [`code`](Self::code), turns it into what goes
 /// over the wire.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
@@ -30,6 +32,8 @@ pub(crate) enum Refused {
     History(#[from] ReadError),
     #[error("{0}")]
     Session(#[from] SessionError),
+    #[error("{0}")]
+    Limited(#[from] Excess),
 }
 
 /// The answer to a subscription.
@@ -76,12 +80,16 @@ impl Refused {
             },
             Self::Session(SessionError::Superseded) => "superseded",
             Self::Session(_) => "unavailable",
+            Self::Limited(_) => "rate_limited",
         }
     }
 
     /// When trying again makes sense, if it does.
     fn retry_after_ms(&self) -> Option<u64> {
-        (self.code() == "unavailable").then_some(RETRY_AFTER_MS)
+        match self {
+            Self::Limited(excess) => Some(excess.wait.millis()),
+            _ => (self.code() == "unavailable").then_some(RETRY_AFTER_MS),
+        }
     }
 
     fn to_json(&self) -> serde_json::Value {

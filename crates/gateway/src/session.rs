@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
-use switchboard_engine::SocketHandle;
+use switchboard_engine::{Client, Connect, Handshake, SocketHandle};
 use switchboard_event::{Offset, Position, Room, RoomKind, Timestamp};
 use switchboard_hub::{Grant, Seat};
 use switchboard_journal::{Record, StoredRoom, StoredSession};
@@ -21,6 +21,7 @@ use crate::reply::Refused;
 pub struct Session {
     pub(crate) handle: SocketHandle,
     pub(crate) lane: Arc<Lane>,
+    handshake: Arc<Handshake>,
     identity: Identity,
     seat: Seat<Line>,
     rooms: Mutex<Vec<Membership>>,
@@ -60,9 +61,10 @@ impl Session {
     pub(crate) fn open(
         identity: Identity,
         grants: &[Grant],
-        handle: SocketHandle,
+        request: &Connect,
         lane: Arc<Lane>,
     ) -> Self {
+        let handle = request.handle.clone();
         let seat = lane
             .hub
             .sit(identity.rights.tenant().clone(), Line(handle.clone()));
@@ -72,6 +74,7 @@ impl Session {
         Self {
             handle,
             lane,
+            handshake: Arc::clone(&request.handshake),
             identity,
             seat,
             rooms: Mutex::new(rooms),
@@ -87,11 +90,12 @@ impl Session {
     pub(crate) fn resume(
         identity: Identity,
         grants: &[Grant],
-        handle: SocketHandle,
+        request: &Connect,
         lane: Arc<Lane>,
         stored: &StoredSession,
         after: Position,
     ) -> Self {
+        let handle = request.handle.clone();
         let seat = lane
             .hub
             .sit(identity.rights.tenant().clone(), Line(handle.clone()));
@@ -101,6 +105,7 @@ impl Session {
         Self {
             handle,
             lane,
+            handshake: Arc::clone(&request.handshake),
             identity,
             seat,
             rooms: Mutex::new(rooms),
@@ -180,6 +185,11 @@ impl Session {
     /// Who this is and what the token allows.
     pub fn identity(&self) -> &Identity {
         &self.identity
+    }
+
+    /// Where the client is.
+    pub fn client(&self) -> Client {
+        self.handshake.client()
     }
 
     /// When the client's token ends.

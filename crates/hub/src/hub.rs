@@ -123,6 +123,12 @@ impl<P: Post> Hub<P> {
         self.rooms.lock().reached()
     }
 
+    /// How many sessions are in `room` of `tenant`.
+    #[must_use]
+    pub fn count(&self, tenant: &TenantId, room: &Room) -> usize {
+        self.rooms.lock().count(tenant, room)
+    }
+
     /// How many sessions, rooms and users there are now.
     #[must_use]
     pub fn stats(&self) -> HubStats {

@@ -166,6 +166,12 @@ impl<P: Clone> Rooms<P> {
         self.occupied.len()
     }
 
+    /// How many members are in one room.
+    pub(crate) fn count(&self, tenant: &TenantId, room: &Room) -> usize {
+        self.find(tenant, room)
+            .map_or(0, |key| self.occupied[key as usize].members.len())
+    }
+
     /// How many users have at least one member here.
     pub(crate) fn user_count(&self) -> usize {
         self.users
