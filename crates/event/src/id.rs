@@ -30,6 +30,9 @@ pub enum InvalidId {
     /// `*`, which means every tenant and is nobody's name.
     #[error("`*` is no tenant's id")]
     Everyone,
+    /// It begins with `*`, as the names of tenants do that are nobody's.
+    #[error("an id that begins with `*` is no tenant's")]
+    Reserved,
 }
 
 /// Checks the one rule of all identifiers.
@@ -109,14 +112,17 @@ ids! {
     UserId by check;
     /// Names an event within its tenant; the same id is the same event. The same rule as [`Id`].
     EventId by check;
-    /// Names a customer account, the border that nothing crosses. The same rule as [`Id`],
-    /// without `*`.
+    /// Names a customer account, the border that nothing crosses. The same rule as [`Id`], and
+    /// no `*` in the beginning.
     TenantId by check_tenant;
 }
 
 fn check_tenant(text: &str) -> Result<(), InvalidId> {
     if text == EVERYONE {
         return Err(InvalidId::Everyone);
+    }
+    if text.starts_with(EVERYONE) {
+        return Err(InvalidId::Reserved);
     }
     check(text)
 }
@@ -127,10 +133,15 @@ impl TenantId {
         Self(EVERYONE.into())
     }
 
+    /// The tenant of what the program keeps for itself in the journal. No client, producer or
+    /// webhook can be of it: its name is none that can be parsed.
+    pub fn system() -> Self {
+        Self(SYSTEM.into())
+    }
+
     /// Reads what [`as_str`](Self::as_str) gave, `*` included.
     ///
-    /// For stores that read back, and for keys and drafts that may mean every tenant. Never for
-    /// tokens: those go through `FromStr`.
+    /// For stores that read back. Never for what comes from outside: that goes through `FromStr`.
     pub fn from_stored(text: &str) -> Result<Self, InvalidId> {
         check(text)?;
         Ok(Self(text.into()))
@@ -188,6 +199,7 @@ impl de::Visitor<'_> for TextOrInteger {
 }
 
 const EVERYONE: &str = "*";
+const SYSTEM: &str = "*system";
 
 #[cfg(test)]
 mod tests {
@@ -245,6 +257,9 @@ mod tests {
         assert_eq!("*".parse::<TenantId>(), Err(InvalidId::Everyone));
         assert!(serde_json::from_str::<TenantId>("\"*\"").is_err());
         assert!(TenantId::from_stored("*").unwrap().is_everyone());
+        assert_eq!("*system".parse::<TenantId>(), Err(InvalidId::Reserved));
+        let system = TenantId::system();
+        assert_eq!(TenantId::from_stored(system.as_str()), Ok(system));
         assert!(!TenantId::from_stored("acme").unwrap().is_everyone());
     }
 }

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::limits::ProducerLimits;
+
 /// What the producers' side takes, and for how long it remembers.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -20,6 +22,8 @@ pub struct Config {
     /// so that the same told again is no second event. Default: 7 days, which is as long as Meta
     /// tries again. Costs a key in the journal for each message of that time.
     pub message_retention: Duration,
+    /// How much comes by one API key in a time; may change while it runs.
+    pub limits: ProducerLimits,
 }
 
 impl Default for Config {
@@ -30,6 +34,7 @@ impl Default for Config {
             bodies_len_max: 64 << 20,
             body_timeout: Duration::from_secs(30),
             message_retention: Duration::from_hours(7 * 24),
+            limits: ProducerLimits::default(),
         }
     }
 }

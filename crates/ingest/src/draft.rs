@@ -29,6 +29,15 @@ impl<'a> Submission<'a> {
         deserializer.end()?;
         Ok(submission)
     }
+
+    /// How many drafts it holds that may be taken.
+    pub(crate) fn count(&self) -> usize {
+        match self {
+            Self::One(_) => 1,
+            Self::Many(all) => all.len(),
+            Self::TooMany => 0,
+        }
+    }
 }
 
 /// Collects no more elements than may be taken.

@@ -19,6 +19,7 @@ use crate::ingest::{Ingest, PublishError};
 use crate::outcome::{Receipt, Refusal, Refused};
 use crate::problem::Problem;
 use crate::producer::{Producer, Reach};
+use crate::scope::Scope;
 
 /// `POST /v1/events`: answers 2xx once the events are durable, and never before.
 pub(crate) async fn post_events(
@@ -47,10 +48,13 @@ async fn answer(
     headers: &HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
+    producer.require(Scope::Publish)?;
     require_json(headers)?;
     let key = idempotency_key(headers)?;
     let body = ingest.bodies().read(headers, body).await?;
-    match Submission::parse(&body.bytes).map_err(|error| malformed(&error))? {
+    let submission = Submission::parse(&body.bytes).map_err(|error| malformed(&error))?;
+    ingest.limits().events(producer, submission.count())?;
+    match submission {
         Submission::One(json) => one(ingest, producer, key, json).await,
         Submission::Many(_) if key.is_some() => Err(Problem::new(
             StatusCode::BAD_REQUEST,
@@ -236,13 +240,11 @@ fn tenant_of(reach: &Reach, named: Option<&str>) -> Result<TenantId, Refusal> {
         (Reach::Tenant(tenant), Some(named)) if named == tenant.as_str() => Ok(tenant.clone()),
         (Reach::Tenant(_), Some(_)) => Err(Refusal::OtherTenant),
         (Reach::Everyone, None) => Err(Refusal::TenantRequired),
-        (Reach::Everyone, Some(named)) => {
-            TenantId::from_stored(named).map_err(Refusal::InvalidTenant)
-        }
+        (Reach::Everyone, Some(named)) => tenant_named(named).map_err(Refusal::InvalidTenant),
     }
 }
 
-fn require_json(headers: &HeaderMap) -> Result<(), Problem> {
+pub(crate) fn require_json(headers: &HeaderMap) -> Result<(), Problem> {
     let content_type = headers
         .get(CONTENT_TYPE)
         .and_then(|value| value.to_str().ok());
@@ -259,7 +261,16 @@ fn require_json(headers: &HeaderMap) -> Result<(), Problem> {
     ))
 }
 
-fn malformed(error: &serde_json::Error) -> Problem {
+/// A tenant that a producer names: one of its own choice, or `*` for every one.
+pub(crate) fn tenant_named(name: &str) -> Result<TenantId, InvalidId> {
+    let everyone = TenantId::everyone();
+    if name == everyone.as_str() {
+        return Ok(everyone);
+    }
+    name.parse()
+}
+
+pub(crate) fn malformed(error: &serde_json::Error) -> Problem {
     Problem::new(
         StatusCode::BAD_REQUEST,
         "malformed_json",

@@ -1,23 +1,30 @@
 //! The producers' side as a whole: what it is made of, and the path that programs call.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
-use axum::routing::{get, post};
+use axum::routing::{delete, get, post};
+use parking_lot::RwLock;
 use switchboard_event::{Catalogue, Clock, Draft, Maker, TenantId};
 use switchboard_journal::Journal;
-use tracing::debug;
+use tokio::time::{Instant, MissedTickBehavior};
+use tracing::{debug, warn};
 
+use crate::api_key::ApiKey;
 use crate::body::BodyReader;
 use crate::config::Config;
 use crate::draft::DRAFTS_MAX;
 use crate::events;
+use crate::key_store::KeyStore;
+use crate::keys::Keys;
+use crate::limits::{Limits, ProducerLimits};
 use crate::outcome::{Receipt, Refusal, Refused, Unavailable};
 use crate::problem::Problem;
-use crate::producer::ApiKeys;
+use crate::producers;
 use crate::publish::Publication;
 use crate::source::Item;
-use crate::stats::IngestStats;
+use crate::stats::{IngestCounts, IngestStats};
 use crate::webhook::{self, Endpoints};
 
 /// Takes events from producers and webhooks into the journal. Cheap to clone.
@@ -30,8 +37,10 @@ pub struct Parts {
     pub journal: Arc<dyn Journal>,
     /// Which events there are, and who hears them.
     pub catalogue: Arc<Catalogue>,
-    /// Who may publish.
-    pub keys: ApiKeys,
+    /// Who may publish, by the settings; others are made while it runs.
+    pub keys: Vec<ApiKey>,
+    /// The only tenant, if there is one: then keys are made for no other.
+    pub single_tenant: Option<TenantId>,
     /// Who may call back.
     pub endpoints: Endpoints,
     /// What time it is.
@@ -41,7 +50,14 @@ pub struct Parts {
 }
 
 struct Shared {
-    parts: Parts,
+    journal: Arc<dyn Journal>,
+    catalogue: Arc<Catalogue>,
+    keys: Keys,
+    single_tenant: Option<TenantId>,
+    endpoints: RwLock<Arc<Endpoints>>,
+    clock: Clock,
+    config: Config,
+    limits: Limits,
     stats: IngestStats,
     bodies: BodyReader,
     webhook_bodies: BodyReader,
@@ -50,15 +66,31 @@ struct Shared {
 impl Ingest {
     /// Puts the parts together.
     pub fn new(parts: Parts) -> Self {
+        let Parts {
+            journal,
+            catalogue,
+            keys,
+            single_tenant,
+            endpoints,
+            clock,
+            config,
+        } = parts;
         let Config {
             body_len_max,
             webhook_body_len_max,
             bodies_len_max,
             body_timeout,
             ..
-        } = parts.config;
+        } = config;
         Self(Arc::new(Shared {
-            parts,
+            journal,
+            catalogue,
+            keys: Keys::new(keys),
+            single_tenant,
+            endpoints: RwLock::new(Arc::new(endpoints)),
+            clock,
+            limits: Limits::new(&config.limits),
+            config,
             stats: IngestStats::default(),
             bodies: BodyReader::new(body_len_max, bodies_len_max, body_timeout),
             webhook_bodies: BodyReader::new(webhook_body_len_max, bodies_len_max, body_timeout),
@@ -111,12 +143,78 @@ impl Ingest {
         Router::new()
             .route("/v1/events", post(events::post_events).fallback(no_method))
             .route(
+                "/v1/producers",
+                get(producers::get_producers)
+                    .post(producers::post_producers)
+                    .fallback(no_method),
+            )
+            .route(
+                "/v1/producers/{id}",
+                delete(producers::delete_producer).fallback(no_method),
+            )
+            .route(
                 "/webhooks/meta/{endpoint}",
                 get(webhook::get_meta)
                     .post(webhook::post_meta)
                     .fallback(no_method),
             )
             .with_state(self.clone())
+    }
+
+    /// Reads the API keys that are stored. Until this was done once, only those of the settings
+    /// are known.
+    pub async fn learn_keys(&self) -> Result<(), KeysUnreadable> {
+        let now = self.0.clock.now();
+        let learned = self.key_store().refresh(now).await;
+        learned.map_err(|error| KeysUnreadable(error.to_string()))
+    }
+
+    /// Goes on learning of API keys that are made and revoked, on whichever node, and writes down
+    /// when keys are used; for ever. What was revoked elsewhere is refused within
+    /// [`KEYS_INTERVAL`] and the time of one read.
+    pub async fn follow_keys(&self) {
+        let mut due = tokio::time::interval(KEYS_INTERVAL);
+        due.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut write_at = Instant::now() + USED_INTERVAL;
+        let mut is_readable = true;
+        loop {
+            due.tick().await;
+            let learned = self.learn_keys().await;
+            if is_readable && let Err(error) = &learned {
+                warn!(%error, "API keys of before stay in force");
+            }
+            is_readable = learned.is_ok();
+            if Instant::now() < write_at {
+                continue;
+            }
+            write_at = Instant::now() + USED_INTERVAL;
+            if let Err(error) = self.key_store().write_used(self.0.clock.now()).await {
+                debug!(%error, "the use of API keys was not written down");
+            }
+        }
+    }
+
+    /// Takes other keys from the settings; those that are stored stay.
+    pub fn set_keys(&self, keys: Vec<ApiKey>) {
+        self.0.keys.configure(keys);
+    }
+
+    /// Lets others call back.
+    pub fn set_endpoints(&self, endpoints: Endpoints) {
+        *self.0.endpoints.write() = Arc::new(endpoints);
+    }
+
+    /// Holds producers to other limits from now on.
+    pub fn set_limits(&self, limits: &ProducerLimits) {
+        self.0.limits.set(limits);
+    }
+
+    /// What has been counted so far.
+    pub fn counts(&self) -> IngestCounts {
+        IngestCounts {
+            limited: self.0.limits.counts(),
+            ..self.stats().counts()
+        }
     }
 
     /// The counters.
@@ -130,13 +228,13 @@ impl Ingest {
         items: Vec<Item>,
         maker: Maker,
     ) -> Vec<Result<Receipt, Refused>> {
-        let Parts {
+        let Shared {
             journal,
             catalogue,
             clock,
             config,
             ..
-        } = &self.0.parts;
+        } = &*self.0;
         let now = clock.now();
         Publication {
             journal: &**journal,
@@ -153,19 +251,34 @@ impl Ingest {
 
     /// The event's name, if it is one of ours: anything else is a word that a producer made up.
     pub(crate) fn known_event(&self, name: &str) -> Option<&str> {
-        self.0.parts.catalogue.names().find(|known| *known == name)
+        self.0.catalogue.names().find(|known| *known == name)
     }
 
-    pub(crate) fn keys(&self) -> &ApiKeys {
-        &self.0.parts.keys
+    pub(crate) fn keys(&self) -> &Keys {
+        &self.0.keys
     }
 
-    pub(crate) fn endpoints(&self) -> &Endpoints {
-        &self.0.parts.endpoints
+    pub(crate) fn key_store(&self) -> KeyStore<'_> {
+        KeyStore {
+            journal: &*self.0.journal,
+            keys: &self.0.keys,
+        }
+    }
+
+    pub(crate) fn single_tenant(&self) -> Option<&TenantId> {
+        self.0.single_tenant.as_ref()
+    }
+
+    pub(crate) fn limits(&self) -> &Limits {
+        &self.0.limits
+    }
+
+    pub(crate) fn endpoints(&self) -> Arc<Endpoints> {
+        Arc::clone(&self.0.endpoints.read())
     }
 
     pub(crate) fn clock(&self) -> &Clock {
-        &self.0.parts.clock
+        &self.0.clock
     }
 
     pub(crate) fn bodies(&self) -> &BodyReader {
@@ -176,6 +289,16 @@ impl Ingest {
         &self.0.webhook_bodies
     }
 }
+
+/// The API keys that are stored cannot be read.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+#[error("the API keys in the journal cannot be read: {0}")]
+pub struct KeysUnreadable(String);
+
+/// How often it is looked whether API keys were made or revoked.
+pub const KEYS_INTERVAL: Duration = Duration::from_millis(500);
+/// How often it is written down that keys were used.
+const USED_INTERVAL: Duration = Duration::from_mins(1);
 
 /// Why nothing of a call was appended.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]

@@ -4,13 +4,16 @@
 //!
 //! - [`Ingest`]: what the side is made of; its router, and `publish` for programs.
 //! - `publish`, with `messages`: the one way from drafts to the journal. `outcome` is what comes of it.
-//! - `events`, with `draft`: `POST /v1/events`. `producer`: API keys.
+//! - `events`, with `draft`: `POST /v1/events`. `producer`, with `api_key` and `scope`: who asks.
+//! - `producers`: making and revoking API keys; `keys`: those in force, `key_store`: those in the
+//!   journal. `limits`: how much comes by one in a time.
 //! - `webhook`: who may call back; `source`: what every source makes; [`meta`]: Meta's Cloud API;
 //!   `lenient` and `node`: reading what nobody promises.
 //! - `problem`, `body`, `stats`, `config`: how we refuse, how much we read, what we count, the limits.
 //!
 //! Nothing here logs a payload, an address, a message id, or a key.
 
+mod api_key;
 mod body;
 mod config;
 mod derived;
@@ -18,25 +21,33 @@ mod draft;
 mod events;
 mod hex;
 mod ingest;
+mod key_store;
+mod keys;
 mod lenient;
+mod limits;
 mod messages;
 pub mod meta;
 mod node;
 mod outcome;
 mod problem;
 mod producer;
+mod producers;
 mod publish;
+mod scope;
 mod source;
 mod stats;
 mod webhook;
 
+pub use api_key::{ApiKey, InvalidKeyHash, InvalidKeyId, KeyHash, KeyId};
 pub use config::Config;
 pub use derived::{Address, contact_id, message_id};
 pub use draft::{DRAFTS_MAX, InvalidDraft};
-pub use ingest::{Ingest, Parts, PublishError};
+pub use ingest::{Ingest, KEYS_INTERVAL, KeysUnreadable, Parts, PublishError};
+pub use limits::ProducerLimits;
 pub use outcome::{Receipt, Refusal, Refused, Unavailable};
 pub use problem::Problem;
-pub use producer::{ApiKey, ApiKeys, InvalidKeyHash, KeyHash, Producer, Reach};
+pub use producer::{Producer, Reach};
+pub use scope::{InvalidScope, NoScope, Scope, Scopes};
 pub use source::{Fact, Ignored, Item, Mapped};
 pub use stats::{IngestCounts, IngestStats};
 pub use webhook::{Endpoints, MetaEndpoint};

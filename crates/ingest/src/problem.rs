@@ -1,8 +1,10 @@
 //! What a producer is told when something is wrong: RFC 9457 problem documents.
 
+use std::time::Duration;
+
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
-use http::header::{CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 use serde::Serialize;
 
 /// A refusal on its way out: `application/problem+json`, with the headers that belong to it.
@@ -12,11 +14,18 @@ pub struct Problem {
     code: &'static str,
     detail: Box<str>,
     field: Option<Box<str>>,
-    header: Option<(HeaderName, &'static str)>,
+    header: Option<Header>,
     /// The event that was refused, for the log.
     event: Option<Box<str>>,
     /// Whether the field is a word that the producer made up, which no log is to hold.
     is_field_made_up: bool,
+}
+
+/// The header that belongs to a problem.
+#[derive(Clone, Copy, Debug)]
+enum Header {
+    Authenticate,
+    RetryAfter { seconds: u32 },
 }
 
 impl Problem {
@@ -40,7 +49,22 @@ impl Problem {
             "unauthorized",
             "the Authorization header holds no known API key",
         );
-        problem.header = Some((WWW_AUTHENTICATE, "Bearer"));
+        problem.header = Some(Header::Authenticate);
+        problem
+    }
+
+    /// 403: the API key is known, and not for this.
+    pub fn forbidden(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::FORBIDDEN, "forbidden", detail)
+    }
+
+    /// 429: too much in too short a time, with `Retry-After`.
+    pub fn rate_limited(detail: impl Into<String>, wait: Duration) -> Self {
+        let mut problem = Self::new(StatusCode::TOO_MANY_REQUESTS, "rate_limited", detail);
+        // In whole seconds, of which 0 would be an invitation.
+        let seconds = wait.as_millis().div_ceil(1_000).max(1);
+        let seconds = u32::try_from(seconds).unwrap_or(u32::MAX);
+        problem.header = Some(Header::RetryAfter { seconds });
         problem
     }
 
@@ -65,7 +89,9 @@ impl Problem {
     /// 503: what passes by itself, with `Retry-After`.
     pub fn unavailable(code: &'static str, detail: impl Into<String>) -> Self {
         let mut problem = Self::new(StatusCode::SERVICE_UNAVAILABLE, code, detail);
-        problem.header = Some((RETRY_AFTER, RETRY_AFTER_SECONDS));
+        problem.header = Some(Header::RetryAfter {
+            seconds: RETRY_AFTER_SECONDS,
+        });
         problem
     }
 
@@ -124,8 +150,14 @@ impl IntoResponse for Problem {
             CONTENT_TYPE,
             HeaderValue::from_static("application/problem+json"),
         );
-        if let Some((name, value)) = self.header {
-            headers.insert(name, HeaderValue::from_static(value));
+        match self.header {
+            None => {}
+            Some(Header::Authenticate) => {
+                headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+            }
+            Some(Header::RetryAfter { seconds }) => {
+                headers.insert(RETRY_AFTER, seconds.into());
+            }
         }
         response
     }
@@ -143,4 +175,4 @@ struct Document<'a> {
 }
 
 /// Seconds until a producer tries again what was unavailable.
-const RETRY_AFTER_SECONDS: &str = "1";
+const RETRY_AFTER_SECONDS: u32 = 1;

@@ -1,28 +1,24 @@
-//! Who publishes: API keys, and the extractor that is the check.
+//! Who publishes: the extractor that is the check of an API key.
 
-use std::cmp::Ordering;
-use std::fmt;
 use std::net::SocketAddr;
-use std::str::FromStr;
 
-use aws_lc_rs::digest;
 use axum::extract::{FromRef, FromRequestParts};
 use http::HeaderMap;
 use http::header::AUTHORIZATION;
 use http::request::Parts;
-use subtle::{Choice, ConditionallySelectable, ConstantTimeEq};
 use switchboard_event::TenantId;
-use tracing::error;
+use tracing::{debug, error};
 
-use crate::hex::{decode_hex, encode_hex};
+use crate::api_key::{ApiKey, KeyId};
 use crate::ingest::Ingest;
 use crate::problem::Problem;
+use crate::scope::Scope;
 
 /// Proof that a request came with a known API key. Made only by the check.
 #[derive(Clone, Debug)]
 pub struct Producer {
-    name: String,
-    reach: Reach,
+    id: KeyId,
+    key: ApiKey,
 }
 
 /// Whose events a producer may publish.
@@ -34,55 +30,62 @@ pub enum Reach {
     Everyone,
 }
 
-/// SHA-256 of an API key: what is kept of it. Its equality takes the same time whatever differs.
-#[derive(Clone, Copy)]
-pub struct KeyHash([u8; KEY_HASH_LEN]);
-
-/// One API key that is accepted.
-#[derive(Clone, Debug)]
-pub struct ApiKey {
-    /// The producer's name, for the log.
-    pub name: String,
-    /// What is kept of the key.
-    pub hash: KeyHash,
-    /// Whose events it may publish.
-    pub reach: Reach,
-}
-
-/// All API keys that are accepted.
-#[derive(Clone, Debug, Default)]
-pub struct ApiKeys(Vec<ApiKey>);
-
-impl ApiKeys {
-    /// The table of these keys.
-    pub fn new(keys: Vec<ApiKey>) -> Self {
-        Self(keys)
+impl Reach {
+    /// The reach of a key for `tenant`, which may be [`TenantId::everyone`].
+    pub fn of(tenant: TenantId) -> Self {
+        if tenant.is_everyone() {
+            Self::Everyone
+        } else {
+            Self::Tenant(tenant)
+        }
     }
 
-    /// The producer of a key, in a time that depends on how many keys there are and nothing else.
-    pub fn producer(&self, key: &str) -> Option<Producer> {
-        let presented = KeyHash::of(key);
-        let mut found = u64::MAX;
-        for (index, known) in (0_u64..).zip(&self.0) {
-            found.conditional_assign(&index, presented.ct_eq(&known.hash));
+    /// The tenant; everyone for all of them.
+    pub fn tenant(&self) -> TenantId {
+        match self {
+            Self::Tenant(tenant) => tenant.clone(),
+            Self::Everyone => TenantId::everyone(),
         }
-        let known = self.0.get(usize::try_from(found).ok()?)?;
-        Some(Producer {
-            name: known.name.clone(),
-            reach: known.reach.clone(),
-        })
+    }
+
+    /// Whether whoever has this may also speak for `other`.
+    pub fn covers(&self, other: &Self) -> bool {
+        *self == Self::Everyone || self == other
     }
 }
 
 impl Producer {
-    /// The producer's name, as the settings have it.
+    pub(crate) fn new(key: ApiKey) -> Self {
+        Self {
+            id: key.hash.id(),
+            key,
+        }
+    }
+
+    /// What its API key is called.
+    pub fn id(&self) -> KeyId {
+        self.id
+    }
+
+    /// The producer's name.
     pub fn name(&self) -> &str {
-        &self.name
+        &self.key.name
     }
 
     /// Whose events it may publish.
     pub fn reach(&self) -> &Reach {
-        &self.reach
+        &self.key.reach
+    }
+
+    /// Refuses what the API key is not for.
+    pub fn require(&self, scope: Scope) -> Result<(), Problem> {
+        if self.key.scopes.contain(scope) {
+            return Ok(());
+        }
+        debug!(producer = self.name(), key = %self.id, %scope, "a scope is missing");
+        Err(Problem::forbidden(format!(
+            "the API key has not the scope `{scope}`"
+        )))
     }
 }
 
@@ -106,6 +109,7 @@ where
 
 impl Ingest {
     /// The producer whose API key a request bears: the check, for routes outside of this crate too.
+    /// Refuses a key that is not known, and one that is used beyond its limits.
     pub fn producer(&self, headers: &HeaderMap) -> Result<Producer, Problem> {
         self.producer_at(None, headers)
     }
@@ -119,83 +123,18 @@ impl Ingest {
         let key = headers
             .get(AUTHORIZATION)
             .and_then(|value| bearer(value.as_bytes()));
-        key.and_then(|key| self.keys().producer(key))
-            .ok_or_else(|| {
-                self.stats().refuse("unauthorized");
-                let client = client.map(tracing::field::display);
-                error!(client, code = "unauthorized", "refused a producer");
-                Problem::unauthorized()
-            })
-    }
-}
-
-impl KeyHash {
-    /// What is kept of `key`.
-    pub fn of(key: &str) -> Self {
-        let digest = digest::digest(&digest::SHA256, key.as_bytes());
-        let mut hash = [0; KEY_HASH_LEN];
-        hash.copy_from_slice(digest.as_ref());
-        Self(hash)
-    }
-
-    fn ct_eq(&self, other: &Self) -> Choice {
-        self.0.ct_eq(&other.0)
-    }
-}
-
-impl PartialEq for KeyHash {
-    fn eq(&self, other: &Self) -> bool {
-        self.ct_eq(other).into()
-    }
-}
-
-impl Eq for KeyHash {}
-
-/// For sets of hashes that are known. Not for the check of a key: its time tells of the bytes.
-impl Ord for KeyHash {
-    fn cmp(&self, other: &Self) -> Ordering {
-        self.0.cmp(&other.0)
-    }
-}
-
-impl PartialOrd for KeyHash {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-/// 64 hexadecimal digits, as `sha256sum` prints them.
-impl FromStr for KeyHash {
-    type Err = InvalidKeyHash;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let mut hash = [0; KEY_HASH_LEN];
-        decode_hex(text.as_bytes(), &mut hash).ok_or_else(|| InvalidKeyHash {
-            len: text.chars().count(),
+        let producer = key.and_then(|key| self.keys().producer(key, self.clock().now()));
+        let producer = producer.ok_or_else(|| {
+            self.stats().refuse("unauthorized");
+            // Of a client behind a proxy the port is not known.
+            let port = client.map(|client| client.port()).filter(|port| *port != 0);
+            let client = client.map(|client| tracing::field::display(client.ip()));
+            error!(client, port, code = "unauthorized", "refused a producer");
+            Problem::unauthorized()
         })?;
-        Ok(Self(hash))
+        self.limits().request(&producer)?;
+        Ok(producer)
     }
-}
-
-impl fmt::Display for KeyHash {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut text = String::with_capacity(2 * KEY_HASH_LEN);
-        encode_hex(&self.0, &mut text);
-        f.write_str(&text)
-    }
-}
-
-impl fmt::Debug for KeyHash {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("KeyHash(..)")
-    }
-}
-
-/// A text that is no SHA-256. It is not shown: it may be the key itself.
-#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
-#[error("is {len} characters long, must be 64 hexadecimal digits: the SHA-256 of the key")]
-pub struct InvalidKeyHash {
-    len: usize,
 }
 
 /// The token of a `Bearer` authorization.
@@ -205,37 +144,9 @@ fn bearer(value: &[u8]) -> Option<&str> {
     (scheme.eq_ignore_ascii_case("Bearer") && !token.is_empty()).then_some(token)
 }
 
-const KEY_HASH_LEN: usize = 32;
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_key_finds_its_own_producer_among_many() {
-        let keys = ApiKeys::new(vec![
-            key("first", "key-1", Reach::Everyone),
-            key("second", "key-2", Reach::Tenant("acme".parse().unwrap())),
-            key("third", "key-3", Reach::Everyone),
-        ]);
-
-        assert_eq!(keys.producer("key-1").unwrap().name(), "first");
-        assert_eq!(keys.producer("key-2").unwrap().name(), "second");
-        assert_eq!(keys.producer("key-3").unwrap().name(), "third");
-        assert!(keys.producer("key-4").is_none());
-        assert!(ApiKeys::default().producer("key-1").is_none());
-    }
-
-    #[test]
-    fn a_key_hash_is_what_sha256sum_prints() {
-        let text = "2c70e12b7a0646f92279f427c7b38e7334d8e5389cff167a1dc30e73f826b683";
-
-        assert_eq!(KeyHash::of("key"), text.parse().unwrap());
-        assert_eq!(KeyHash::of("key").to_string(), text);
-        assert_ne!(KeyHash::of("key"), KeyHash::of("other"));
-        assert!("2c70".parse::<KeyHash>().is_err());
-        assert!("zz".repeat(32).parse::<KeyHash>().is_err());
-    }
 
     #[test]
     fn only_a_bearer_authorization_holds_a_key() {
@@ -247,11 +158,15 @@ mod tests {
         assert_eq!(bearer(b"Bearer \xff"), None);
     }
 
-    fn key(name: &str, key: &str, reach: Reach) -> ApiKey {
-        ApiKey {
-            name: name.to_owned(),
-            hash: KeyHash::of(key),
-            reach,
-        }
+    #[test]
+    fn a_key_for_everyone_covers_all_and_one_for_a_tenant_itself() {
+        let acme = || Reach::of("acme".parse().unwrap());
+        let globex = Reach::of("globex".parse().unwrap());
+
+        assert!(Reach::Everyone.covers(&acme()));
+        assert!(Reach::Everyone.covers(&Reach::Everyone));
+        assert!(acme().covers(&acme()));
+        assert!(!acme().covers(&globex));
+        assert!(!acme().covers(&Reach::Everyone));
     }
 }

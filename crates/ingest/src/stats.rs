@@ -34,6 +34,9 @@ pub struct IngestCounts {
     /// Requests to `/v1/events`, by what they were answered: `accepted`, `partial` (some of an
     /// array), `none` of an array, or the code of the problem.
     pub requests: BTreeMap<&'static str, u64>,
+    /// Requests and events beyond what comes by one API key in a time, by the setting that says how
+    /// much.
+    pub limited: BTreeMap<&'static str, u64>,
     /// Webhook bodies that were answered with 200.
     pub webhook_accepted: u64,
     /// Parts of webhook bodies that made no event, by reason.
@@ -52,6 +55,7 @@ impl IngestStats {
             duplicate: self.duplicate.get(),
             refused: self.refused.counts(),
             requests: self.requests.counts(),
+            limited: BTreeMap::new(),
             webhook_accepted: self.webhook_accepted.get(),
             webhook_ignored: self.webhook_ignored.counts(),
             webhook_refused: self.webhook_refused.get(),

@@ -12,13 +12,13 @@ use http::header::{CONTENT_TYPE, HeaderMap, X_CONTENT_TYPE_OPTIONS};
 use switchboard_event::Maker;
 use tracing::{debug, error, warn};
 
+use crate::api_key::KeyHash;
 use crate::hex::decode_hex;
 use crate::ingest::Ingest;
 use crate::lenient;
 use crate::meta::{self, Accounts};
 use crate::outcome::{Receipt, Refusal, Refused, Unavailable};
 use crate::problem::Problem;
-use crate::producer::KeyHash;
 use crate::source::Mapped;
 
 /// A callback of Meta's Cloud API that was registered with us. Its secrets cannot be read back.
@@ -71,7 +71,8 @@ pub(crate) async fn get_meta(
     Path(name): Path<String>,
     Query(query): Query<Vec<(String, String)>>,
 ) -> Response {
-    let Some(endpoint) = ingest.endpoints().meta.get(&name) else {
+    let endpoints = ingest.endpoints();
+    let Some(endpoint) = endpoints.meta.get(&name) else {
         return unknown_endpoint(&name);
     };
     let parameter = |name: &str| {
@@ -109,7 +110,8 @@ pub(crate) async fn post_meta(
     headers: HeaderMap,
     body: Body,
 ) -> Response {
-    let Some(endpoint) = ingest.endpoints().meta.get(&name) else {
+    let endpoints = ingest.endpoints();
+    let Some(endpoint) = endpoints.meta.get(&name) else {
         ingest.stats().refuse_webhook();
         return unknown_endpoint(&name);
     };

@@ -48,7 +48,7 @@ async fn no_payload_address_message_id_or_key_is_logged() {
         assert!(log.contains(line), "{line} is missing in {log}");
     }
     let mut secrets = vec![
-        "1555", "wamid.", "US.9", "Ana", "Hello", "secret", "key-of", "sha256=",
+        "155501", "wamid.", "US.9", "Ana", "Hello", "secret", "key-of", "sha256=",
     ];
     secrets.extend([ACME_KEY, EVERYONE_KEY, "not json"]);
     for secret in secrets {

@@ -15,7 +15,7 @@ use switchboard_event::{
 };
 use switchboard_ingest::meta::Accounts;
 use switchboard_ingest::{
-    ApiKey, ApiKeys, Config, Endpoints, Ingest, KeyHash, MetaEndpoint, Parts, Reach,
+    ApiKey, Config, Endpoints, Ingest, KeyHash, MetaEndpoint, Parts, Reach, Scope, Scopes,
 };
 use switchboard_journal::{Journal, MemoryConfig, MemoryJournal};
 use tower_service::Service;
@@ -24,6 +24,8 @@ use crate::logs::LOG;
 
 pub(crate) const ACME_KEY: &str = "key-of-acme";
 pub(crate) const EVERYONE_KEY: &str = "key-of-everyone";
+pub(crate) const ACME_ADMIN_KEY: &str = "key-of-the-admin-of-acme";
+pub(crate) const ADMIN_KEY: &str = "key-of-the-admin";
 pub(crate) const APP_SECRET: &str = "fake-app-secret";
 pub(crate) const VERIFY_TOKEN: &str = "fake-verify-token";
 
@@ -81,10 +83,8 @@ impl World {
         let ingest = Ingest::new(Parts {
             journal: wrap(Arc::clone(&journal) as Arc<dyn Journal>),
             catalogue: Arc::new(Catalogue::new(catalogue).unwrap()),
-            keys: ApiKeys::new(vec![
-                key("acme-backend", ACME_KEY, Reach::Tenant(tenant("acme"))),
-                key("operator", EVERYONE_KEY, Reach::Everyone),
-            ]),
+            keys: keys(),
+            single_tenant: None,
             endpoints: Endpoints {
                 meta: BTreeMap::from([
                     ("acme-cloud".to_owned(), endpoint("acme")),
@@ -134,7 +134,12 @@ impl World {
     }
 
     pub(crate) async fn ask(&self, request: Request<Body>) -> Answer {
-        let mut router: Router = self.ingest.router();
+        Self::ask_of(&self.ingest, request).await
+    }
+
+    /// The same of another node.
+    pub(crate) async fn ask_of(ingest: &Ingest, request: Request<Body>) -> Answer {
+        let mut router: Router = ingest.router();
         let response = router.call(request).await.unwrap();
         let (parts, body) = response.into_parts();
         let bytes = to_bytes(body, 1 << 24).await.unwrap();
@@ -244,11 +249,29 @@ pub(crate) fn now() -> Timestamp {
     Timestamp::from_millis(1_768_471_200_000)
 }
 
+/// The API keys of the settings.
+pub(crate) fn keys() -> Vec<ApiKey> {
+    vec![
+        key("acme-backend", ACME_KEY, Reach::Tenant(tenant("acme"))),
+        key("operator", EVERYONE_KEY, Reach::Everyone),
+        admin("acme-admin", ACME_ADMIN_KEY, Reach::Tenant(tenant("acme"))),
+        admin("admin", ADMIN_KEY, Reach::Everyone),
+    ]
+}
+
 fn key(name: &str, key: &str, reach: Reach) -> ApiKey {
     ApiKey {
         name: name.to_owned(),
         hash: KeyHash::of(key),
         reach,
+        scopes: Scopes::default(),
+    }
+}
+
+fn admin(name: &str, text: &str, reach: Reach) -> ApiKey {
+    ApiKey {
+        scopes: vec![Scope::Admin].try_into().unwrap(),
+        ..key(name, text, reach)
     }
 }
 

@@ -1,0 +1,92 @@
+//! How much comes by one API key in a time.
+
+use std::collections::BTreeMap;
+
+use switchboard_limit::{Buckets, Keys, Rate};
+use switchboard_metrics::Tally;
+use tokio::time::Instant;
+
+use crate::problem::Problem;
+use crate::producer::Producer;
+
+/// How much comes by one API key in a time.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct ProducerLimits {
+    /// Requests of any kind, default 1000 each second after a burst of 5000.
+    pub requests: Rate,
+    /// Events, default 5000 each second after a burst of 50 000. An array passes as a whole or not
+    /// at all.
+    pub events: Rate,
+}
+
+impl Default for ProducerLimits {
+    fn default() -> Self {
+        Self {
+            requests: Rate::per_second(1_000, 5_000),
+            events: Rate::per_second(5_000, 50_000),
+        }
+    }
+}
+
+/// Holds producers to their limits.
+#[derive(Debug)]
+pub(crate) struct Limits {
+    keys: Keys,
+    requests: Buckets,
+    events: Buckets,
+    tally: Tally,
+}
+
+impl Limits {
+    pub(crate) fn new(config: &ProducerLimits) -> Self {
+        let start = Instant::now().into_std();
+        Self {
+            keys: Keys::default(),
+            requests: Buckets::new(config.requests, start),
+            events: Buckets::new(config.events, start),
+            tally: Tally::of([REQUESTS, EVENTS]),
+        }
+    }
+
+    /// Holds everybody to other limits from now on.
+    pub(crate) fn set(&self, config: &ProducerLimits) {
+        self.requests.set(config.requests);
+        self.events.set(config.events);
+    }
+
+    /// Takes a request.
+    pub(crate) fn request(&self, producer: &Producer) -> Result<(), Problem> {
+        self.pass(&self.requests, REQUESTS, producer, 1, "requests")
+    }
+
+    /// Takes so many events of a request.
+    pub(crate) fn events(&self, producer: &Producer, count: usize) -> Result<(), Problem> {
+        let count = u32::try_from(count).unwrap_or(u32::MAX);
+        self.pass(&self.events, EVENTS, producer, count, "events")
+    }
+
+    /// How often each limit was met, by the name of its setting.
+    pub(crate) fn counts(&self) -> BTreeMap<&'static str, u64> {
+        self.tally.counts()
+    }
+
+    fn pass(
+        &self,
+        buckets: &Buckets,
+        setting: &'static str,
+        producer: &Producer,
+        count: u32,
+        what: &str,
+    ) -> Result<(), Problem> {
+        let key = self.keys.of(producer.id());
+        let passed = buckets.pass(key, count, Instant::now().into_std());
+        passed.map_err(|wait| {
+            self.tally.increment(setting);
+            let detail = format!("too many {what} by this API key: the limit is {setting}");
+            Problem::rate_limited(detail, wait.0)
+        })
+    }
+}
+
+const REQUESTS: &str = "producer_requests";
+const EVENTS: &str = "producer_events";
