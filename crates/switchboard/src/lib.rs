@@ -11,6 +11,7 @@
 //! - [`command`]: the command line, one file per command.
 //! - [`demo`]: a busy day at an imaginary shop, for `switchboard demo`.
 //! - [`health`] and [`readiness`]: whether the server is well. [`listener`]: its sockets.
+//! - `reload`: what changes when the settings are read again.
 //! - `admin`: the operator's listener. `metrics`: what it tells.
 //! - [`clock`], [`random`], [`shutdown`]: the only places that read time, randomness and signals.
 
@@ -24,6 +25,7 @@ pub mod listener;
 mod metrics;
 pub mod random;
 pub mod readiness;
+mod reload;
 pub mod server;
 pub mod settings;
 pub mod shutdown;

@@ -7,9 +7,11 @@ use std::sync::Arc;
 use axum::response::{IntoResponse as _, Response};
 use http::HeaderMap;
 use switchboard_engine::Engine;
-use switchboard_event::{Catalogue, CatalogueError, Draft, TenantId, Timestamp};
+use switchboard_event::{Catalogue, CatalogueError, Clock, Draft, TenantId, Timestamp};
 use switchboard_gateway::{Authenticator, Gateway, InvalidAuth};
-use switchboard_ingest::{Ingest, Parts, Problem, PublishError, Receipt, Refused};
+use switchboard_ingest::{
+    Ingest, KeysUnreadable, Parts, Problem, PublishError, Receipt, Refused, Scope,
+};
 use switchboard_journal::{Health, Journal, ReadError};
 use tokio::sync::oneshot;
 use tokio::task::{JoinHandle, JoinSet, spawn_blocking};
@@ -41,6 +43,8 @@ pub struct Server {
     transport: JoinHandle<io::Result<()>>,
     /// Ends when it is dropped; else it would hold the journal open for ever.
     fan_out: JoinSet<()>,
+    /// Learns of API keys. The same.
+    following: JoinSet<()>,
 }
 
 /// Why a server did not start.
@@ -53,6 +57,9 @@ pub enum StartError {
     /// The journal cannot be read.
     #[error("cannot read the journal: {0}")]
     Head(#[from] ReadError),
+    /// The API keys in the journal cannot be read.
+    #[error(transparent)]
+    Keys(#[from] KeysUnreadable),
     /// The settings make no catalogue.
     #[error("cannot make the catalogue: {0}")]
     Catalogue(#[from] CatalogueError),
@@ -110,14 +117,7 @@ impl Server {
         let Store { journal, sessions } = open_store(settings).await?;
         let clock = wiring::system_clock();
 
-        let ingest = Ingest::new(Parts {
-            journal: Arc::clone(&journal),
-            catalogue: Arc::clone(&catalogue),
-            keys: wiring::api_keys(&settings.producers),
-            endpoints: wiring::endpoints(&settings.meta_webhooks),
-            clock: clock.clone(),
-            config: wiring::ingest(settings),
-        });
+        let ingest = open_ingest(settings, &journal, &catalogue, &clock).await?;
         let gateway = Gateway::new(
             Arc::clone(&journal),
             sessions,
@@ -139,6 +139,7 @@ impl Server {
             ingest: ingest.clone(),
         });
 
+        let following = follow_keys(ingest.clone());
         let routes = ingest.router().merge(health::routes(Arc::clone(&shared)));
         let routes = routes.fallback(|| async { Problem::not_found() });
         let admin = admin
@@ -161,6 +162,7 @@ impl Server {
             stop,
             transport,
             fan_out,
+            following,
         })
     }
 
@@ -201,6 +203,22 @@ impl Server {
         Emitter::new(self.ingest.clone(), tenant)
     }
 
+    /// Lets those of the settings be in force from now on that can change while the server runs:
+    /// `limits`, `producers`, `webhooks`, and of `server` who may connect. What is begun goes on.
+    pub fn reload(&self, settings: &Settings) {
+        let Shared {
+            engine,
+            gateway,
+            ingest,
+            ..
+        } = &*self.shared;
+        engine.set_doors(wiring::doors(settings));
+        gateway.set_limits(&wiring::client_limits(settings));
+        ingest.set_limits(&wiring::producer_limits(settings));
+        ingest.set_keys(wiring::api_keys(&settings.producers));
+        ingest.set_endpoints(wiring::endpoints(&settings.meta_webhooks));
+    }
+
     /// The producers' side, for whoever publishes while the server is watched.
     pub(crate) fn ingest(&self) -> &Ingest {
         &self.ingest
@@ -236,6 +254,7 @@ impl Server {
             stop,
             transport,
             mut fan_out,
+            following,
         } = self;
         shared.readiness.drain();
         // Whoever would hear it has ended already.
@@ -243,6 +262,7 @@ impl Server {
         if let Err(error) = flatten(transport.await) {
             warn!(%error, "the transport ended badly");
         }
+        drop(following);
         shared.journal.close().await;
         // Tails end with the journal.
         if let Some(Err(error)) = fan_out.join_next().await {
@@ -280,10 +300,10 @@ impl Vitals for Shared {
     }
 
     fn authorize(&self, headers: &HeaderMap) -> Result<(), Response> {
-        match self.ingest.producer(headers) {
-            Ok(_) => Ok(()),
-            Err(problem) => Err(problem.into_response()),
-        }
+        let producer = self.ingest.producer(headers);
+        producer
+            .and_then(|producer| producer.require(Scope::Read))
+            .map_err(Problem::into_response)
     }
 }
 
@@ -304,12 +324,39 @@ impl Metered for Shared {
             gateway_counts: self.gateway.counts(),
             key_fetches: self.gateway.key_fetches(),
             key_servers: self.gateway.key_servers(),
-            ingest: self.ingest.stats().counts(),
+            ingest: self.ingest.counts(),
             unknown: self.catalogue.unknown_counts().map(Unknown::of).collect(),
             journal: self.journal.stats(),
             is_journal_healthy,
         })
     }
+}
+
+/// The producers' side, which knows the API keys in the journal.
+async fn open_ingest(
+    settings: &Settings,
+    journal: &Arc<dyn Journal>,
+    catalogue: &Arc<Catalogue>,
+    clock: &Clock,
+) -> Result<Ingest, KeysUnreadable> {
+    let ingest = Ingest::new(Parts {
+        journal: Arc::clone(journal),
+        catalogue: Arc::clone(catalogue),
+        keys: wiring::api_keys(&settings.producers),
+        single_tenant: settings.auth.single_tenant.clone(),
+        endpoints: wiring::endpoints(&settings.meta_webhooks),
+        clock: clock.clone(),
+        config: wiring::ingest(settings),
+    });
+    ingest.learn_keys().await?;
+    Ok(ingest)
+}
+
+/// Learns of API keys that are made and revoked, until it is dropped.
+fn follow_keys(ingest: Ingest) -> JoinSet<()> {
+    let mut following = JoinSet::new();
+    following.spawn(async move { ingest.follow_keys().await });
+    following
 }
 
 async fn open_store(settings: &Settings) -> Result<Store, JournalError> {

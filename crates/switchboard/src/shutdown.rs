@@ -1,4 +1,4 @@
-//! When to stop.
+//! When to stop, and when to look at the settings again.
 
 use std::io;
 
@@ -22,4 +22,34 @@ pub async fn requested() -> io::Result<()> {
     }
     #[cfg(not(unix))]
     tokio::signal::ctrl_c().await
+}
+
+/// The wishes that the settings be read again: SIGHUP, from a supervisor or `kill -HUP`.
+#[derive(Debug)]
+pub struct Hangups {
+    #[cfg(unix)]
+    signal: tokio::signal::unix::Signal,
+}
+
+impl Hangups {
+    /// Listens from now on, instead of ending at the first one.
+    ///
+    /// # Errors
+    ///
+    /// If signals cannot be listened to.
+    pub fn listen() -> io::Result<Self> {
+        Ok(Self {
+            #[cfg(unix)]
+            signal: tokio::signal::unix::signal(tokio::signal::unix::SignalKind::hangup())?,
+        })
+    }
+
+    /// Waits for the next one; elsewhere than on Unix there is none.
+    pub async fn next(&mut self) {
+        #[cfg(unix)]
+        if self.signal.recv().await.is_some() {
+            return;
+        }
+        std::future::pending::<()>().await;
+    }
 }

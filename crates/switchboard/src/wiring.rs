@@ -4,11 +4,13 @@ use std::io;
 use std::num::NonZeroU16;
 use std::sync::Arc;
 
-use switchboard_engine::Origins;
-use switchboard_event::{Clock, Epoch, TenantId};
-use switchboard_gateway::{AccessPolicy, AuthConfig, IssuerConfig, KeyServerConfig, LinkDefault};
+use switchboard_engine::{Doors, Origins, Proxies};
+use switchboard_event::{Clock, Epoch};
+use switchboard_gateway::{
+    AccessPolicy, AuthConfig, IssuerConfig, KeyServerConfig, LimitConfig, LinkDefault,
+};
 use switchboard_ingest::meta::Accounts;
-use switchboard_ingest::{ApiKey, ApiKeys, Endpoints, MetaEndpoint, Reach};
+use switchboard_ingest::{ApiKey, Endpoints, MetaEndpoint, ProducerLimits, Reach};
 use switchboard_journal::{
     DiskConfig, DiskJournal, Journal, MemoryConfig, MemoryJournal, OpenError, Sessions,
 };
@@ -114,13 +116,14 @@ pub(crate) fn auth(settings: &Settings) -> AuthConfig {
 }
 
 /// Who may publish.
-pub(crate) fn api_keys(producers: &[Producer]) -> ApiKeys {
+pub(crate) fn api_keys(producers: &[Producer]) -> Vec<ApiKey> {
     let keys = producers.iter().map(|producer| ApiKey {
         name: producer.name.clone(),
         hash: producer.key_sha256,
-        reach: reach(&producer.tenant),
+        reach: Reach::of(producer.tenant.clone()),
+        scopes: producer.scopes.clone(),
     });
-    ApiKeys::new(keys.collect())
+    keys.collect()
 }
 
 /// Which webhooks are registered.
@@ -148,6 +151,7 @@ pub(crate) fn ingest(settings: &Settings) -> switchboard_ingest::Config {
     switchboard_ingest::Config {
         body_len_max: size(settings.ingest.body_max),
         webhook_body_len_max: size(settings.ingest.webhook_body_max),
+        limits: producer_limits(settings),
         ..switchboard_ingest::Config::default()
     }
 }
@@ -157,7 +161,44 @@ pub(crate) fn gateway(settings: &Settings) -> switchboard_gateway::Config {
     switchboard_gateway::Config {
         session_ttl: settings.session.ttl,
         sync_interval: settings.session.sync_interval,
-        ..switchboard_gateway::Config::default()
+        limits: client_limits(settings),
+    }
+}
+
+/// How much comes by one API key.
+pub(crate) fn producer_limits(settings: &Settings) -> ProducerLimits {
+    ProducerLimits {
+        requests: settings.limits.producer_requests,
+        events: settings.limits.producer_events,
+    }
+}
+
+/// How much a user may do.
+pub(crate) fn client_limits(settings: &Settings) -> LimitConfig {
+    let count = |count: u32| usize::try_from(count).unwrap_or(usize::MAX);
+    let limits = &settings.limits;
+    LimitConfig {
+        connections_per_user_max: count(limits.connections_per_user_max),
+        connections_per_user: limits.connections_per_user,
+        rooms_per_session_max: count(limits.rooms_per_session_max),
+        subscriptions: limits.subscriptions,
+        fleeting: limits.fleeting,
+        events: limits.events,
+        refusals: limits.refusals,
+    }
+}
+
+/// Who is let in.
+pub(crate) fn doors(settings: &Settings) -> Doors {
+    let Settings { server, limits, .. } = settings;
+    let origins = server.cors_origins.iter().map(settings::Origin::text);
+    Doors {
+        origins: Origins::Listed(origins.collect()),
+        proxies: Proxies {
+            trusted: server.trusted_proxies.clone(),
+            header: server.proxy_header,
+        },
+        connections_per_address: limits.connections_per_address,
     }
 }
 
@@ -181,22 +222,8 @@ pub(crate) fn engine(settings: &Settings) -> switchboard_engine::Config {
         handshakes_per_second_max: engine.handshakes_per_second_max,
         drain_timeout: server.drain_timeout,
         drain_spread: server.drain_spread,
-        origins: Origins::Listed(
-            server
-                .cors_origins
-                .iter()
-                .map(settings::Origin::text)
-                .collect(),
-        ),
+        doors: doors(settings),
         origins_setting: "server.cors_origins",
         ..switchboard_engine::Config::default()
-    }
-}
-
-fn reach(tenant: &TenantId) -> Reach {
-    if tenant.is_everyone() {
-        Reach::Everyone
-    } else {
-        Reach::Tenant(tenant.clone())
     }
 }

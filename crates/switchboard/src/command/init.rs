@@ -46,13 +46,15 @@ impl Init {
     pub(crate) fn run(&self) -> Result<(), Failure> {
         let secret = random::secret("")?;
         let key = random::secret("sb_")?;
+        let admin_key = random::secret("sb_")?;
         let path = &self.config;
         let customers = if self.multi_tenant {
             Customers::Several
         } else {
             Customers::One
         };
-        let text = file_text(customers, &secret, &KeyHash::of(key.reveal()));
+        let hash = |key: &Secret| KeyHash::of(key.reveal());
+        let text = file_text(customers, &secret, &hash(&key), &hash(&admin_key));
         write(path, &text, self.force).map_err(|error| {
             if error.kind() == io::ErrorKind::AlreadyExists {
                 Failure::refused(format_args!("{} exists", path.display()))
@@ -61,11 +63,11 @@ impl Init {
                 Failure::new(format_args!("cannot write {}: {error}", path.display()))
             }
         })?;
-        say(next_steps(&program()?, path, customers, &key))
+        say(next_steps(&program()?, path, customers, &key, &admin_key))
     }
 }
 
-fn file_text(customers: Customers, secret: &Secret, key: &KeyHash) -> String {
+fn file_text(customers: Customers, secret: &Secret, key: &KeyHash, admin_key: &KeyHash) -> String {
     let (single_tenant, tenant) = match customers {
         Customers::One => ("true", "default"),
         Customers::Several => ("false", "*"),
@@ -75,6 +77,7 @@ fn file_text(customers: Customers, secret: &Secret, key: &KeyHash) -> String {
         .replace("{producer_tenant}", tenant)
         .replace("{secret}", secret.reveal())
         .replace("{key_sha256}", &key.to_string())
+        .replace("{admin_key_sha256}", &admin_key.to_string())
 }
 
 /// Writes a file that only its owner may read: whole, or not at all.
@@ -104,8 +107,14 @@ fn write(path: &Path, text: &str, replace: bool) -> io::Result<()> {
     Ok(())
 }
 
-fn next_steps(program: &str, path: &Path, customers: Customers, key: &Secret) -> String {
-    let (key, file) = (key.reveal(), path.display());
+fn next_steps(
+    program: &str,
+    path: &Path,
+    customers: Customers,
+    key: &Secret,
+    admin_key: &Secret,
+) -> String {
+    let (key, admin_key, file) = (key.reveal(), admin_key.reveal(), path.display());
     let config = if path == Path::new(FILE_DEFAULT) {
         String::new()
     } else {
@@ -141,7 +150,11 @@ In a second terminal, see what happens:
 In a third, make something happen:
 
   export SWITCHBOARD_KEY={key}
-  {program} publish{tenant} contact:updated '{{\"contactId\":\"42\",\"updates\":{{\"name\":\"Ana\"}}}}'",
+  {program} publish{tenant} contact:updated '{{\"contactId\":\"42\",\"updates\":{{\"name\":\"Ana\"}}}}'
+
+The API key of the producer \"admin\", shown this once too, makes and revokes others:
+
+  SWITCHBOARD_KEY={admin_key} {program} producer list",
     )
 }
 
@@ -156,7 +169,12 @@ mod tests {
     fn the_written_file_is_complete_and_holds_no_api_key() {
         let (secret, key) = (random::secret("").unwrap(), random::secret("sb_").unwrap());
 
-        let text = file_text(Customers::One, &secret, &KeyHash::of(key.reveal()));
+        let text = file_text(
+            Customers::One,
+            &secret,
+            &KeyHash::of(key.reveal()),
+            &KeyHash::of("admin"),
+        );
 
         let settings = settings(&text);
         let Some(Verification {
@@ -173,8 +191,14 @@ mod tests {
 
     #[test]
     fn the_file_is_for_one_customer_or_for_several() {
-        let text =
-            |customers| file_text(customers, &random::secret("").unwrap(), &KeyHash::of("k"));
+        let text = |customers| {
+            file_text(
+                customers,
+                &random::secret("").unwrap(),
+                &KeyHash::of("k"),
+                &KeyHash::of("admin"),
+            )
+        };
 
         let (one, several) = (
             settings(&text(Customers::One)),
@@ -193,8 +217,8 @@ mod tests {
     fn the_next_steps_can_be_pasted_as_they_are() {
         let key = Secret::new("sb_key");
 
-        let one = next_steps("./sb", Path::new(FILE_DEFAULT), Customers::One, &key);
-        let several = next_steps("./sb", Path::new("my file"), Customers::Several, &key);
+        let one = next_steps("./sb", Path::new(FILE_DEFAULT), Customers::One, &key, &key);
+        let several = next_steps("./sb", Path::new("my file"), Customers::Several, &key, &key);
 
         assert!(one.contains("\n  ./sb serve\n"), "{one}");
         assert!(one.contains("\n  export SWITCHBOARD_KEY=sb_key\n"), "{one}");
@@ -214,6 +238,7 @@ mod tests {
             Customers::One,
             &random::secret("").unwrap(),
             &KeyHash::of("k"),
+            &KeyHash::of("admin"),
         );
         let all: Vec<_> = text
             .lines()

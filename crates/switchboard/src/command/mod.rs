@@ -4,8 +4,10 @@ mod address;
 mod config;
 mod demo;
 mod failure;
+mod http;
 mod init;
 mod listen;
+mod producer;
 mod publish;
 mod serve;
 mod token;
@@ -35,6 +37,7 @@ enum Command {
     Demo(demo::Demo),
     Token(token::Token),
     Publish(publish::Publish),
+    Producer(producer::Producer),
     Listen(listen::Listen),
     Config(config::Config),
 }
@@ -74,6 +77,7 @@ impl Command {
             Self::Demo(demo) => block_on(demo.run(&environment)),
             Self::Token(token) => token.run(&environment),
             Self::Publish(publish) => block_on(publish.run(&environment)),
+            Self::Producer(producer) => block_on(producer.run(&environment)),
             Self::Listen(listen) => block_on(listen.run()),
             Self::Config(config) => config.run(&environment),
         }
@@ -82,10 +86,15 @@ impl Command {
 
 impl ConfigFile {
     pub(crate) fn load(&self, environment: &Environment) -> Result<Settings, Failure> {
-        Settings::load(self.config.as_deref(), environment).map_err(|error| {
+        self.read(environment).map_err(|error| {
             let advice = self.advice(&error);
             Failure::refused(error).advise(advice)
         })
+    }
+
+    /// The same for whoever says in other words what is wrong.
+    pub(crate) fn read(&self, environment: &Environment) -> Result<Settings, LoadError> {
+        Settings::load(self.config.as_deref(), environment)
     }
 
     /// A file that is there is mended: writing it anew would lose its secrets.

@@ -188,6 +188,12 @@ fn sessions(page: &mut Exposition, snapshot: &Snapshot) {
         &counts.unauthorized,
     );
     page.counters(
+        "switchboard_rate_limited_total",
+        "What was refused for being too much in too short a time, by the setting that says how much.",
+        "limit",
+        counts.limited.iter().chain(&snapshot.ingest.limited),
+    );
+    page.counters(
         "switchboard_recoveries_total",
         "Clients that were authenticated, by how their line went on.",
         "result",

@@ -108,6 +108,7 @@ async fn labels_have_few_values_and_tell_nothing_of_anybody() {
         "code",
         "event",
         "le",
+        "limit",
         "path",
         "reason",
         "result",

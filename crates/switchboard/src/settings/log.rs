@@ -1,6 +1,7 @@
 //! What is logged, and how.
 
 use std::fmt;
+use std::path::PathBuf;
 use std::str::FromStr;
 
 use tracing::level_filters::LevelFilter;
@@ -14,6 +15,20 @@ pub struct LogSettings {
     pub format: LogFormat,
     /// What is logged. Default `info`.
     pub level: LogLevel,
+    /// Where the audit goes. Default nowhere.
+    pub audit: AuditLog,
+}
+
+/// `log.audit`: who came, heard and went.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub enum AuditLog {
+    /// Nowhere. The default.
+    #[default]
+    Off,
+    /// Among the other lines, whatever the level.
+    Stderr,
+    /// To the end of a file of its own, one JSON object a line.
+    File(PathBuf),
 }
 
 /// `log.format`
@@ -86,12 +101,25 @@ impl LogSettings {
             &[("text", LogFormat::Text), ("json", LogFormat::Json)],
         );
         let level = section.parsed("level");
+        let audit = audit(&mut section);
         section.finish();
         Self {
             format: format.unwrap_or_default(),
             level: level.unwrap_or_default(),
+            audit: audit.unwrap_or_default(),
         }
     }
+}
+
+fn audit(section: &mut Section<'_>) -> Option<AuditLog> {
+    let words = [("off", AuditLog::Off), ("stderr", AuditLog::Stderr)];
+    let word = section.peek("audit")?;
+    if let Some((_, audit)) = words.into_iter().find(|(text, _)| *text == word) {
+        // Taken, and known.
+        let _ = section.text("audit");
+        return Some(audit);
+    }
+    section.path("audit").map(AuditLog::File)
 }
 
 /// Words only: tracing's own parser takes numbers too.

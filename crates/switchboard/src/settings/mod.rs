@@ -11,6 +11,7 @@ mod catalogue;
 mod engine;
 mod ingest;
 mod journal;
+mod limits;
 mod log;
 mod origin;
 mod producers;
@@ -21,6 +22,7 @@ mod server;
 mod session;
 mod stray;
 mod tree;
+mod written;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -39,7 +41,8 @@ pub use self::auth::{Auth, Issuer, KeyServers, Keys, LinkDefault, Verification};
 pub use self::engine::EngineSettings;
 pub use self::ingest::IngestSettings;
 pub use self::journal::{JournalKind, JournalSettings};
-pub use self::log::{InvalidLogLevel, LogFormat, LogLevel, LogSettings};
+pub use self::limits::LimitSettings;
+pub use self::log::{AuditLog, InvalidLogLevel, LogFormat, LogLevel, LogSettings};
 pub use self::origin::{InvalidOrigin, Origin};
 pub use self::producers::{MetaWebhook, Producer};
 pub use self::refusal::SettingsError;
@@ -47,6 +50,7 @@ pub use self::secret::Secret;
 pub use self::server::ServerSettings;
 pub use self::session::SessionSettings;
 pub use self::stray::Stray;
+pub use self::written::Written;
 
 /// The settings file that is read if none is named.
 pub const FILE_DEFAULT: &str = "switchboard.toml";
@@ -68,6 +72,8 @@ pub struct Settings {
     pub ingest: IngestSettings,
     /// Where records are kept, and for how long.
     pub journal: JournalSettings,
+    /// How much anybody may do in a time.
+    pub limits: LimitSettings,
     /// How long a client may be away.
     pub session: SessionSettings,
     /// Events beyond the contract's, and who hears what.
@@ -78,6 +84,8 @@ pub struct Settings {
     pub meta_webhooks: Vec<MetaWebhook>,
     /// What is logged, and how.
     pub log: LogSettings,
+    /// Which keys were written, to tell what changed.
+    pub written: Written,
 }
 
 /// The environment of the process, as far as it is text.
@@ -199,11 +207,16 @@ impl Settings {
             }
         };
         tree::overlay(&mut table, &environment.variables);
+        let written = Written::of(&table, directory);
         let reader = Reader::new(origin, directory);
         let settings = Self::read(&reader, table);
         reader.finish()?;
         // Whoever returned `None` has refused something, and then `finish` has returned.
-        Ok(settings.expect("a section without a value has been refused"))
+        let settings = settings.expect("a section without a value has been refused");
+        Ok(Self {
+            written,
+            ..settings
+        })
     }
 
     fn read(reader: &Reader, table: tree::Table) -> Option<Self> {
@@ -215,6 +228,7 @@ impl Settings {
         let policy = Policy::read(root.section("access"));
         let ingest = IngestSettings::read(root.section("ingest"));
         let journal = JournalSettings::read(root.section("journal"));
+        let limits = LimitSettings::read(root.section("limits"));
         let session = SessionSettings::read(root.section("session"));
         let audience = root.section("audience");
         let catalogue = catalogue::read(root.section("catalogue"), audience);
@@ -233,11 +247,13 @@ impl Settings {
             policy,
             ingest,
             journal,
+            limits,
             session,
             catalogue: catalogue?,
             producers: producers?,
             meta_webhooks: meta_webhooks?,
             log,
+            written: Written::default(),
         })
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use switchboard_event::{Id, TenantId};
-use switchboard_ingest::KeyHash;
+use switchboard_ingest::{KeyHash, Scope, Scopes};
 
 use super::reader::Section;
 use super::secret::Secret;
@@ -17,6 +17,8 @@ pub struct Producer {
     pub key_sha256: KeyHash,
     /// The tenant that it publishes for; everyone for `*`.
     pub tenant: TenantId,
+    /// What the key is for. Default publish and read.
+    pub scopes: Scopes,
 }
 
 /// `[[webhooks.meta]]`
@@ -78,10 +80,12 @@ impl Producer {
             Some("*") => Ok(TenantId::everyone()),
             text => tenant(text, single),
         });
+        let scopes = scopes(section);
         Some(Self {
             name: name?,
             key_sha256: key_sha256?,
             tenant: tenant?,
+            scopes: scopes?,
         })
     }
 }
@@ -169,6 +173,22 @@ fn key_hash(section: &mut Section<'_>) -> Option<KeyHash> {
         Ok(hash) => Some(hash),
         Err(error) => {
             section.refuse(&source, "key_sha256", &error.to_string());
+            None
+        }
+    }
+}
+
+fn scopes(section: &mut Section<'_>) -> Option<Scopes> {
+    if !section.has("scopes") {
+        // So that it is known, for whoever misspells it.
+        let _ = section.list::<Scope>("scopes");
+        return Some(Scopes::default());
+    }
+    let source = section.source_of("scopes");
+    match Scopes::try_from(section.list("scopes")?) {
+        Ok(scopes) => Some(scopes),
+        Err(error) => {
+            section.refuse(&source, "scopes", &error.to_string());
             None
         }
     }

@@ -477,6 +477,15 @@ impl Section<'_> {
         self.table.contains_key(key)
     }
 
+    /// The text of `key`, which is not taken by this; an empty one if it is something else.
+    pub(super) fn peek(&mut self, key: &str) -> Option<String> {
+        self.known(key);
+        match &self.table.get(key)?.node {
+            Node::Value(value) => Some(value.as_text().unwrap_or_default().to_owned()),
+            Node::Table(_) => Some(String::new()),
+        }
+    }
+
     /// The keys that are written here and were not taken yet.
     pub(super) fn keys(&self) -> Vec<String> {
         self.table.keys().cloned().collect()

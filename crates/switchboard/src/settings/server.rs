@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use switchboard_engine::{Cidr, ProxyHeader};
+
 use super::origin::Origin;
 use super::reader::Section;
 
@@ -15,6 +17,12 @@ pub struct ServerSettings {
     /// The origins whose pages may talk to the server. Default none: only pages from the server's
     /// own host.
     pub cors_origins: Vec<Origin>,
+    /// The proxies whose word about their clients' addresses counts. Default none: a client's address
+    /// is that of its connection.
+    pub trusted_proxies: Vec<Cidr>,
+    /// The header in which they say it. Default `X-Forwarded-For`. They must not pass it on as their
+    /// clients sent it.
+    pub proxy_header: ProxyHeader,
     /// How long a drain waits for requests in flight. Default 10 s; raising it makes a restart
     /// wait longer for clients that do not read.
     pub drain_timeout: Duration,
@@ -29,6 +37,8 @@ impl Default for ServerSettings {
             host: "0.0.0.0".to_owned(),
             port: 5000,
             cors_origins: Vec::new(),
+            trusted_proxies: Vec::new(),
+            proxy_header: ProxyHeader::default(),
             drain_timeout: Duration::from_secs(10),
             drain_spread: Duration::from_secs(2),
         }
@@ -45,6 +55,18 @@ impl ServerSettings {
                 .and_then(|port| port.try_into().ok())
                 .unwrap_or(default.port),
             cors_origins: section.list("cors_origins").unwrap_or(default.cors_origins),
+            trusted_proxies: section
+                .list("trusted_proxies")
+                .unwrap_or(default.trusted_proxies),
+            proxy_header: section
+                .word(
+                    "proxy_header",
+                    &[
+                        ("X-Forwarded-For", ProxyHeader::XForwardedFor),
+                        ("Forwarded", ProxyHeader::Forwarded),
+                    ],
+                )
+                .unwrap_or(default.proxy_header),
             drain_timeout: section
                 .duration(
                     "drain_timeout",
