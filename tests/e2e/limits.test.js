@@ -55,7 +55,7 @@ describe('with the limits that are there by default', async () => {
     const before = rss();
 
     await flood('again');
-    await flood('and again');
+    await flood('once-more');
 
     t.diagnostic(`after one flood ${before} MiB, after three ${rss()} MiB`);
     assert.ok(rss() - before < 16, `${before} MiB, then ${rss()} MiB`);

@@ -56,12 +56,20 @@ impl Buckets {
         buckets
     }
 
-    /// Holds everybody to another rate from now on.
+    /// Holds everybody to `rate` from now on, with a full bucket if it is another one: what was
+    /// taken from a slow one would be a long time of a fast one.
     pub fn set(&self, rate: Rate) {
         let interval = rate.interval().map_or(0, nanos);
         let burst = interval.saturating_mul(rate.burst().into());
-        self.interval.store(interval, Ordering::Relaxed);
-        self.burst.store(burst, Ordering::Relaxed);
+        let before = (
+            self.interval.swap(interval, Ordering::Relaxed),
+            self.burst.swap(burst, Ordering::Relaxed),
+        );
+        if before != (interval, burst) {
+            for shard in &self.shards {
+                *shard.lock() = Shard::default();
+            }
+        }
     }
 
     /// Lets `count` of `key` pass, or none of them and tells how long to wait. What is more than a
@@ -193,7 +201,9 @@ mod tests {
         assert_eq!(bench.passed("a", 0), 1);
 
         bench.buckets.set("10/s".parse().unwrap());
-        assert_eq!(bench.passed("b", 0), 10);
+        assert_eq!(bench.passed("a", 0), 10);
+        bench.buckets.set("10/s".parse().unwrap());
+        assert_eq!(bench.passed("a", 0), 0);
         bench.buckets.set(Rate::OFF);
         assert_eq!(bench.passed("a", 0), 1_000);
     }
