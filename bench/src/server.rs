@@ -103,6 +103,9 @@ fn switchboard_settings(journal: &str) -> String {
          [admin]\nenabled = false\n\n\
          [engine]\nconnections_per_address_max = 100000\nunjoined_max = 100000\n\
          handshakes_per_second_max = 100000\n\n\
+         [limits]\nconnections_per_address = \"off\"\nconnections_per_user_max = 1000000\n\
+         connections_per_user = \"off\"\nsubscriptions = \"off\"\nevents = \"off\"\n\
+         producer_requests = \"off\"\nproducer_events = \"off\"\n\n\
          [auth]\nalgorithm = \"HS256\"\nsecret = \"{SECRET}\"\nlink_default = \"none\"\n\n\
          [journal]\n{journal}\n\n\
          [[producers]]\nname = \"bench\"\nkey_sha256 = \"{key_sha256}\"\ntenant = \"{TENANT}\"\n\n\
