@@ -17,13 +17,20 @@ pub struct Packet {
     wire_len: usize,
 }
 
-/// One WebSocket message: its header and its payload, which are written without being joined.
+/// One WebSocket message, as it goes over the wire.
 #[derive(Clone, Debug)]
 pub(crate) struct Frame {
-    pub(crate) header: FrameHeader,
-    pub(crate) payload: Bytes,
+    /// The header, and the payload behind it if it is small: a write of many frames is cheaper
+    /// with one slice for each.
+    head: Bytes,
+    header_len: usize,
+    /// A payload that is too large to be copied; empty if it is in the head.
+    apart: Bytes,
     pub(crate) kind: FrameKind,
 }
+
+/// Bytes of a payload that are copied behind their header. Beyond it a copy costs more than a slice.
+const JOINED_LEN_MAX: usize = 4 << 10;
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum FrameKind {
@@ -120,30 +127,77 @@ impl Packet {
 
 impl Frame {
     pub(crate) fn text(payload: Bytes) -> Self {
-        Self {
-            header: FrameHeader::text(payload.len()),
-            payload,
-            kind: FrameKind::Text,
-        }
+        Self::new(FrameHeader::text(payload.len()), payload, FrameKind::Text)
     }
 
     fn binary(payload: Bytes) -> Self {
-        Self {
-            header: FrameHeader::binary(payload.len()),
+        Self::new(
+            FrameHeader::binary(payload.len()),
             payload,
-            kind: FrameKind::Binary,
-        }
+            FrameKind::Binary,
+        )
     }
 
     fn web_socket_only(header: FrameHeader, payload: Bytes) -> Self {
+        Self::new(header, payload, FrameKind::WebSocketOnly)
+    }
+
+    fn new(header: FrameHeader, payload: Bytes, kind: FrameKind) -> Self {
+        let header = header.as_slice();
+        let (head, apart) = if payload.len() > JOINED_LEN_MAX {
+            (Bytes::copy_from_slice(header), payload)
+        } else {
+            ([header, &payload].concat().into(), Bytes::new())
+        };
         Self {
-            header,
-            payload,
-            kind: FrameKind::WebSocketOnly,
+            head,
+            header_len: header.len(),
+            apart,
+            kind,
         }
     }
 
+    /// What the frame carries.
+    pub(crate) fn payload(&self) -> &[u8] {
+        if self.apart.is_empty() {
+            &self.head[self.header_len..]
+        } else {
+            &self.apart
+        }
+    }
+
+    /// What is written, in this order.
+    pub(crate) fn parts(&self) -> [&[u8]; 2] {
+        [&self.head, &self.apart]
+    }
+
     fn wire_len(&self) -> usize {
-        self.header.as_slice().len() + self.payload.len()
+        self.head.len() + self.apart.len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_payload_is_the_same_whether_it_is_written_with_its_header_or_apart() {
+        for (len, is_joined) in [
+            (0, true),
+            (125, true),
+            (JOINED_LEN_MAX, true),
+            (JOINED_LEN_MAX + 1, false),
+        ] {
+            let payload = Bytes::from(vec![b'a'; len]);
+            let header = FrameHeader::text(len);
+
+            let frame = Frame::text(payload.clone());
+
+            assert_eq!(frame.payload(), payload);
+            let wire = [header.as_slice(), &payload].concat();
+            assert_eq!(frame.parts().concat(), wire);
+            assert_eq!(frame.wire_len(), wire.len());
+            assert_eq!(frame.parts()[1].is_empty(), is_joined);
+        }
     }
 }

@@ -135,8 +135,8 @@ pub(crate) fn payload(entries: &VecDeque<Entry>) -> Bytes {
     let mut payload = Payload::new();
     for frame in entries.iter().flat_map(|entry| entry.packet.frames()) {
         match frame.kind {
-            FrameKind::Text => payload.push_text(&frame.payload),
-            FrameKind::Binary => payload.push_binary(&frame.payload),
+            FrameKind::Text => payload.push_text(frame.payload()),
+            FrameKind::Binary => payload.push_binary(frame.payload()),
             FrameKind::WebSocketOnly => {}
         }
     }

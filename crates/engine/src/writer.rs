@@ -165,7 +165,7 @@ fn fill<'a>(
     let parts = entries
         .iter()
         .flat_map(|entry| entry.packet.frames())
-        .flat_map(|frame| [frame.header.as_slice(), &frame.payload[..]]);
+        .flat_map(Frame::parts);
     let mut count = 0;
     for part in parts {
         if count == SLICES_MAX {
@@ -187,7 +187,7 @@ fn as_text(packet: &Packet) -> Packet {
     packet.map(|frame| match frame.kind {
         FrameKind::Binary => {
             let mut text = String::from("b");
-            STANDARD.encode_string(&frame.payload, &mut text);
+            STANDARD.encode_string(frame.payload(), &mut text);
             Frame::text(text.into())
         }
         FrameKind::Text | FrameKind::WebSocketOnly => frame.clone(),

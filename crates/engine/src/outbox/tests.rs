@@ -57,7 +57,7 @@ fn texts(entries: &VecDeque<Entry>) -> Vec<String> {
     entries
         .iter()
         .flat_map(|entry| entry.packet.frames())
-        .map(|frame| String::from_utf8(frame.payload.to_vec()).unwrap())
+        .map(|frame| String::from_utf8(frame.payload().to_vec()).unwrap())
         .collect()
 }
 
