@@ -311,6 +311,7 @@ impl<A: Application> Drop for Connection<A> {
     fn drop(&mut self) {
         self.leave_all(CloseReason::ShuttingDown);
         self.outbox.close();
+        drop(self.outbox.retire());
     }
 }
 

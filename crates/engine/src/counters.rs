@@ -1,4 +1,4 @@
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use http::StatusCode;
 use switchboard_metrics::{Counter, Tally};
@@ -9,7 +9,7 @@ use crate::CloseReason;
 #[derive(Debug)]
 pub(crate) struct Counters {
     pub(crate) bytes_in: Counter,
-    pub(crate) bytes_out: Counter,
+    pub(crate) bytes_out: Arc<Counter>,
     pub(crate) connections_refused: Counter,
     handshakes: Tally,
     closes: Tally,
@@ -47,7 +47,7 @@ impl Default for Counters {
     fn default() -> Self {
         Self {
             bytes_in: Counter::new(),
-            bytes_out: Counter::new(),
+            bytes_out: Arc::default(),
             connections_refused: Counter::new(),
             handshakes: Tally::of([ACCEPTED, MALFORMED, FORBIDDEN, LIMITED, UNAVAILABLE]),
             closes: Tally::of(CloseReason::NAMES),

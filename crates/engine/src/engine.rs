@@ -15,7 +15,7 @@ use crate::{
     admission::{Admissions, Place},
     counters::Counters,
     mailbox::Mailbox,
-    outbox::Order,
+    outbox::{self, Order},
     refused::Refused,
 };
 
@@ -72,6 +72,7 @@ impl<A: Application> Engine<A> {
             refusals_max: config.refusals_max,
         });
         let (drain, _) = watch::channel(false);
+        let counters = Counters::default();
         Self {
             shared: Arc::new(Shared {
                 application,
@@ -81,15 +82,18 @@ impl<A: Application> Engine<A> {
                 sessions: Sessions::default(),
                 tasks: Tasks::default(),
                 drain,
-                counters: Counters::default(),
                 refused: Refused::default(),
-                outbox: Arc::new(OutboxLimits {
-                    bytes_max: config.outbox_bytes_max,
-                    packets_max: config.outbox_packets_max,
-                    controls_bytes_max: config.controls_bytes_max,
-                    controls_max: config.controls_max,
+                outbox: Arc::new(outbox::Common {
+                    limits: OutboxLimits {
+                        bytes_max: config.outbox_bytes_max,
+                        packets_max: config.outbox_packets_max,
+                        controls_bytes_max: config.controls_bytes_max,
+                        controls_max: config.controls_max,
+                    },
+                    bytes_out: counters.bytes_out.clone(),
                 }),
                 doors: RwLock::new(Arc::new(config.doors.clone())),
+                counters,
                 config,
             }),
         }
@@ -155,15 +159,15 @@ pub(crate) struct Shared<A> {
     pub(crate) tasks: Tasks,
     pub(crate) counters: Counters,
     pub(crate) refused: Refused,
-    /// Those of every connection's outbox.
-    outbox: Arc<OutboxLimits>,
+    /// Of every connection's outbox.
+    outbox: Arc<outbox::Common>,
     /// True once the engine drains.
     pub(crate) drain: watch::Sender<bool>,
 }
 
 impl<A> Shared<A> {
     pub(crate) fn outbox(&self) -> Outbox {
-        Outbox::new(self.outbox.clone())
+        Outbox::with(self.outbox.clone())
     }
 
     /// Who is let in now.

@@ -24,6 +24,7 @@ mod origin;
 mod outbox;
 mod packet;
 mod patience;
+mod pen;
 mod polling;
 mod proxy;
 mod refused;

@@ -7,11 +7,13 @@ use std::{
     task::{Poll, Waker},
 };
 
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
+use switchboard_metrics::Counter;
 use switchboard_protocol::session::{CloseReason, MemberId};
 
 use crate::Packet;
 
+mod direct;
 mod entry;
 mod state;
 mod task;
@@ -20,6 +22,7 @@ mod tests;
 
 pub(crate) use entry::{Entry, Written};
 use state::{Flow, State};
+use task::number;
 
 /// What one connection still has to write: whole, shared packets in the order of posting.
 ///
@@ -33,8 +36,16 @@ use state::{Flow, State};
 /// connection. While empty it holds no allocation.
 #[derive(Debug)]
 pub struct Outbox {
-    limits: Arc<OutboxLimits>,
+    common: Arc<Common>,
     state: Mutex<State>,
+}
+
+/// What the outboxes of all connections share.
+#[derive(Debug)]
+pub(crate) struct Common {
+    pub(crate) limits: OutboxLimits,
+    /// Bytes that went to clients.
+    pub(crate) bytes_out: Arc<Counter>,
 }
 
 /// The bounds of an [`Outbox`].
@@ -90,9 +101,16 @@ pub(crate) enum Order {
 
 impl Outbox {
     /// An empty outbox.
-    pub fn new(limits: impl Into<Arc<OutboxLimits>>) -> Self {
+    pub fn new(limits: OutboxLimits) -> Self {
+        Self::with(Arc::new(Common {
+            limits,
+            bytes_out: Arc::default(),
+        }))
+    }
+
+    pub(crate) fn with(common: Arc<Common>) -> Self {
         Self {
-            limits: limits.into(),
+            common,
             state: Mutex::default(),
         }
     }
@@ -128,17 +146,10 @@ impl Outbox {
 
     /// Drops what is queued of live events and takes none any more, as if they had overflowed.
     pub fn fall_behind(&self) {
-        let mut state = self.state.lock();
-        if !matches!(state.flow, Flow::Live | Flow::Rejoining { .. }) {
-            return;
+        let state = self.state.lock();
+        if matches!(state.flow, Flow::Live | Flow::Rejoining { .. }) {
+            overflow(state);
         }
-        let dropped = state.fall_behind();
-        let drained = state.drained_waiters();
-        let task = state.task.take();
-        drop(state);
-        drop(dropped);
-        wake(drained);
-        wake(task);
     }
 
     /// Queues an event of the past, also while behind, and never drops another one for it:
@@ -218,6 +229,17 @@ impl Outbox {
         let state = self.state.lock();
         (state.events.bytes, state.events.packets)
     }
+}
+
+/// Drops what is queued of live events, and tells whom it concerns.
+fn overflow(mut state: MutexGuard<'_, State>) {
+    let dropped = state.fall_behind();
+    let drained = state.drained_waiters();
+    let task = state.task.take();
+    drop(state);
+    drop(dropped);
+    wake(drained);
+    wake(task);
 }
 
 fn wake(wakers: impl IntoIterator<Item = Waker>) {

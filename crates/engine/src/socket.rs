@@ -67,6 +67,18 @@ impl SocketHandle {
         self.0.outbox.post_from(Some(self.poster()), packet, mark)
     }
 
+    /// Queues events, each with its mark, without waking anybody: a [`flush`](Self::flush) must
+    /// follow. For whoever posts to many sockets: it does both without a task in between.
+    pub fn post_all(&self, events: &[(Arc<Packet>, u64)]) -> Posted {
+        self.0.outbox.post_all_from(Some(self.poster()), events)
+    }
+
+    /// Writes what is queued in one vectored write, as far as the client takes it at once; what it
+    /// does not take follows by itself. Never waits.
+    pub fn flush(&self) {
+        self.0.outbox.flush();
+    }
+
     /// Queues an event that was missed while behind. See [`Outbox::post_missed`].
     pub fn post_missed(&self, packet: Arc<Packet>, mark: u64) -> Posted {
         self.0

@@ -1,7 +1,7 @@
 use std::{
     io,
     pin::Pin,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
     time::Duration,
 };
 
@@ -9,20 +9,25 @@ use bytes::Bytes;
 use switchboard_metrics::Counter;
 use switchboard_protocol::websocket::{CloseCode, FrameDecoder};
 use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
-    net::TcpStream,
+    io::{AsyncRead, ReadBuf},
+    net::{TcpStream, tcp::OwnedReadHalf},
     time::Instant,
 };
 
-use crate::{Outbox, Packet, outbox::Entry, writer::Writer};
+use crate::{Outbox, Packet, outbox::Entry, pen::Pen};
 
 /// A bare socket that speaks WebSocket. While idle it holds nothing but the socket.
 #[derive(Debug)]
 pub(crate) struct WebSocket {
-    stream: TcpStream,
+    socket: OwnedReadHalf,
+    /// None while it is lent to the outbox, for others to write past this task.
+    pen: Option<Pen>,
     pub(crate) decoder: FrameDecoder,
-    writer: Writer,
     backlog: Backlog,
+    /// What was said and waits for the pen.
+    said: Vec<Entry>,
+    /// What the pen holds when it is back is not to be written, but for what is begun.
+    discards: bool,
 }
 
 /// What was read but not handled yet, because the application was busy.
@@ -35,11 +40,14 @@ pub(crate) struct Backlog {
 impl WebSocket {
     /// Takes over a socket after its handshake, with what was read beyond it.
     pub(crate) fn new(stream: TcpStream, leftover: &Bytes, base64: bool) -> Self {
+        let (socket, writable) = stream.into_split();
         Self {
-            stream,
+            socket,
+            pen: Some(Pen::new(writable, base64)),
             decoder: FrameDecoder::new(),
-            writer: Writer::new(base64),
             backlog: Backlog::new(leftover),
+            said: Vec::new(),
+            discards: false,
         }
     }
 
@@ -50,7 +58,7 @@ impl WebSocket {
         buffer: &mut [u8],
     ) -> Poll<io::Result<usize>> {
         let mut buffer = ReadBuf::new(buffer);
-        Pin::new(&mut self.stream)
+        Pin::new(&mut self.socket)
             .poll_read(context, &mut buffer)
             .map_ok(|()| buffer.filled().len())
     }
@@ -67,15 +75,38 @@ impl WebSocket {
         self.backlog = backlog;
     }
 
-    /// Writes what the outbox has.
+    /// Writes what the outbox has, unless somebody does so already, and lends it the pen
+    /// afterwards. Pending if the socket takes no more.
     pub(crate) fn poll_drain(
         &mut self,
         context: &mut Context<'_>,
         outbox: &Outbox,
         bytes_out: &Counter,
     ) -> Poll<io::Result<()>> {
-        self.writer
-            .poll_drain(context, &mut self.stream, outbox, bytes_out)
+        let Some(mut pen) = self.pen.take().or_else(|| outbox.reclaim()) else {
+            return Poll::Ready(Ok(()));
+        };
+        let drained = pen.poll_drain(context, outbox, bytes_out);
+        if matches!(drained, Poll::Ready(Ok(()))) {
+            outbox.lend(pen);
+        } else {
+            self.pen = Some(pen);
+        }
+        drained
+    }
+
+    /// Writes what is left to be written at the end, once nobody else writes.
+    pub(crate) fn poll_finish(
+        &mut self,
+        context: &mut Context<'_>,
+        outbox: &Outbox,
+        bytes_out: &Counter,
+    ) -> Poll<io::Result<()>> {
+        if self.pen.is_none() {
+            self.pen = outbox.reclaim();
+        }
+        ready!(self.poll_flush(context, bytes_out))?;
+        self.poll_shutdown(context)
     }
 
     /// Writes what was taken from the outbox or said by [`say`](Self::say).
@@ -84,27 +115,38 @@ impl WebSocket {
         context: &mut Context<'_>,
         bytes_out: &Counter,
     ) -> Poll<io::Result<()>> {
-        self.writer.poll_flush(context, &mut self.stream, bytes_out)
+        let Some(pen) = &mut self.pen else {
+            return Poll::Pending;
+        };
+        if std::mem::take(&mut self.discards) {
+            pen.discard();
+        }
+        pen.push(std::mem::take(&mut self.said));
+        pen.poll_flush(context, bytes_out)
     }
 
     /// Tells the peer that nothing more is written.
     pub(crate) fn poll_shutdown(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(context)
+        match &mut self.pen {
+            Some(pen) => pen.poll_shutdown(context),
+            None => Poll::Pending,
+        }
     }
 
     /// Adds a packet that does not come from the outbox.
     pub(crate) fn say(&mut self, packet: Packet) {
-        self.writer.push([Entry::transport(packet)]);
+        self.said.push(Entry::transport(packet));
     }
 
-    /// How many packets were taken or said and are not written yet.
+    /// How many packets were said and are not written yet.
     pub(crate) fn queued(&self) -> usize {
-        self.writer.queued()
+        self.said.len() + self.pen.as_ref().map_or(0, Pen::queued)
     }
 
     /// Drops what is not begun to be written.
     pub(crate) fn discard(&mut self) {
-        self.writer.discard();
+        self.said.clear();
+        self.discards = true;
     }
 
     /// Adds the last packets and the close frame.
@@ -113,13 +155,13 @@ impl WebSocket {
         last: impl IntoIterator<Item = Entry>,
         code: Option<CloseCode>,
     ) {
-        self.writer.push(last);
+        self.said.extend(last);
         self.say(Packet::close(code));
     }
 
     /// When the peer counts as gone if it takes nothing until then.
     pub(crate) fn write_deadline(&self, timeout: Duration) -> Option<Instant> {
-        self.writer.deadline(timeout)
+        self.pen.as_ref()?.deadline(timeout)
     }
 }
 

@@ -2,15 +2,14 @@ use std::{
     collections::VecDeque,
     io::{self, IoSlice},
     mem,
-    pin::Pin,
     sync::Arc,
-    task::{Context, Poll, ready},
+    task::{Poll, ready},
     time::Duration,
 };
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use switchboard_metrics::Counter;
-use tokio::{io::AsyncWrite, net::TcpStream, time::Instant};
+use tokio::time::Instant;
 
 use crate::{
     Outbox, Packet,
@@ -24,96 +23,169 @@ use crate::{
 /// Holds no allocation while there is nothing to write.
 #[derive(Debug, Default)]
 pub(crate) struct Writer {
+    rest: Option<Box<Rest>>,
+    /// Whether the client takes binary messages as base64 text only.
+    base64: bool,
+}
+
+/// Packets that are being written.
+#[derive(Debug, Default)]
+struct Rest {
     entries: VecDeque<Entry>,
     /// Bytes of the first entry that are written already.
     offset: usize,
     /// Since when the socket has taken nothing.
     stalled_since: Option<Instant>,
-    /// Whether the client takes binary messages as base64 text only.
-    base64: bool,
 }
+
+/// One attempt to write to a socket; pending if it takes nothing now.
+pub(crate) trait Attempt: FnMut(&[IoSlice<'_>]) -> Poll<io::Result<usize>> {}
+
+impl<F: FnMut(&[IoSlice<'_>]) -> Poll<io::Result<usize>>> Attempt for F {}
 
 /// What the kernel takes in one call is limited to 1024 slices; more than this gains nothing.
 const SLICES_MAX: usize = 64;
 
 impl Writer {
     pub(crate) fn new(base64: bool) -> Self {
-        Self {
-            base64,
-            ..Self::default()
-        }
+        Self { rest: None, base64 }
     }
 
     /// Writes what the outbox has until it is empty or the socket takes no more.
-    pub(crate) fn poll_drain(
+    pub(crate) fn drain(
         &mut self,
-        context: &mut Context<'_>,
-        stream: &mut TcpStream,
         outbox: &Outbox,
         bytes_out: &Counter,
+        mut attempt: impl Attempt,
     ) -> Poll<io::Result<()>> {
+        let mut rest = self.take_rest();
         let mut written = Written::default();
-        loop {
-            if self.entries.is_empty() {
-                outbox.refill(&mem::take(&mut written), &mut self.entries);
-                if self.entries.is_empty() {
-                    self.entries = VecDeque::new();
+        let outcome = loop {
+            if rest.entries.is_empty() {
+                outbox.refill(&mem::take(&mut written), &mut rest.entries);
+                if rest.entries.is_empty() {
                     return Poll::Ready(Ok(()));
                 }
-                self.convert();
+                self.convert(&mut rest.entries);
             }
-            let outcome = self.poll_write(context, stream, &mut written, bytes_out);
+            let outcome = rest.write(&mut attempt, &mut written, bytes_out);
             if !matches!(outcome, Poll::Ready(Ok(()))) {
-                outbox.note(&written);
-                return outcome;
+                break outcome;
             }
-        }
+        };
+        outbox.note(&written);
+        self.rest = Some(Box::new(rest));
+        outcome
+    }
+
+    /// Writes `entries` while the socket takes them, and counts in `written` those that it took.
+    /// What it did not take is [kept](Self::is_writing). There is nothing kept from before.
+    pub(crate) fn write(
+        &mut self,
+        mut entries: VecDeque<Entry>,
+        written: &mut Written,
+        bytes_out: &Counter,
+        attempt: impl Attempt,
+    ) {
+        self.convert(&mut entries);
+        let mut rest = Rest {
+            entries,
+            ..Rest::default()
+        };
+        // What went wrong will go wrong again, and then tell who can do something about it.
+        let _ = rest.write_all(attempt, written, bytes_out);
+        self.put_rest(rest);
     }
 
     /// Writes what was taken already until nothing is left or the socket takes no more.
-    pub(crate) fn poll_flush(
+    pub(crate) fn flush(
         &mut self,
-        context: &mut Context<'_>,
-        stream: &mut TcpStream,
         bytes_out: &Counter,
+        attempt: impl Attempt,
     ) -> Poll<io::Result<()>> {
-        while !self.entries.is_empty() {
-            ready!(self.poll_write(context, stream, &mut Written::default(), bytes_out))?;
-        }
-        Poll::Ready(Ok(()))
+        let mut rest = self.take_rest();
+        let outcome = rest.write_all(attempt, &mut Written::default(), bytes_out);
+        self.put_rest(rest);
+        outcome
     }
 
     /// Adds what the outbox does not know of.
     pub(crate) fn push(&mut self, entries: impl IntoIterator<Item = Entry>) {
-        self.entries.extend(entries);
-        self.convert();
-    }
-
-    /// How many packets are not wholly written yet.
-    pub(crate) fn queued(&self) -> usize {
-        self.entries.len()
+        let mut rest = self.take_rest();
+        rest.entries.extend(entries);
+        self.convert(&mut rest.entries);
+        self.put_rest(rest);
     }
 
     /// Drops what is not begun.
     pub(crate) fn discard(&mut self) {
-        self.entries.truncate(usize::from(self.offset > 0));
+        let mut rest = self.take_rest();
+        rest.entries.truncate(usize::from(rest.offset > 0));
+        self.put_rest(rest);
+    }
+
+    /// Whether something that was taken is not wholly written yet.
+    pub(crate) fn is_writing(&self) -> bool {
+        self.rest.is_some()
+    }
+
+    /// How many packets were taken and are not wholly written yet.
+    pub(crate) fn queued(&self) -> usize {
+        self.rest.as_ref().map_or(0, |rest| rest.entries.len())
     }
 
     /// When the peer counts as gone if it takes nothing until then.
     pub(crate) fn deadline(&self, timeout: Duration) -> Option<Instant> {
-        self.stalled_since.map(|since| since + timeout)
+        let since = self.rest.as_ref()?.stalled_since?;
+        Some(since + timeout)
     }
 
-    fn poll_write(
+    fn take_rest(&mut self) -> Rest {
+        self.rest.take().map_or_else(Rest::default, |rest| *rest)
+    }
+
+    fn put_rest(&mut self, rest: Rest) {
+        if !rest.entries.is_empty() {
+            self.rest = Some(Box::new(rest));
+        }
+    }
+
+    /// Replaces packets with binary in them, for the rare client that cannot take it.
+    fn convert(&self, entries: &mut VecDeque<Entry>) {
+        if !self.base64 {
+            return;
+        }
+        for entry in entries {
+            let binary = |frame: &Frame| frame.kind == FrameKind::Binary;
+            if entry.packet.frames().any(binary) {
+                entry.packet = Arc::new(as_text(&entry.packet));
+            }
+        }
+    }
+}
+
+impl Rest {
+    fn write_all(
         &mut self,
-        context: &mut Context<'_>,
-        stream: &mut TcpStream,
+        mut attempt: impl Attempt,
+        written: &mut Written,
+        bytes_out: &Counter,
+    ) -> Poll<io::Result<()>> {
+        while !self.entries.is_empty() {
+            ready!(self.write(&mut attempt, written, bytes_out))?;
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    fn write(
+        &mut self,
+        attempt: &mut impl Attempt,
         written: &mut Written,
         bytes_out: &Counter,
     ) -> Poll<io::Result<()>> {
         let mut slices = [IoSlice::new(&[]); SLICES_MAX];
         let count = fill(&self.entries, self.offset, &mut slices);
-        match Pin::new(stream).poll_write_vectored(context, &slices[..count]) {
+        match attempt(&slices[..count]) {
             Poll::Ready(Ok(0)) => Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
             Poll::Ready(Ok(len)) => {
                 self.stalled_since = None;
@@ -139,19 +211,6 @@ impl Writer {
             self.offset -= entry_len;
             written.add(entry);
             self.entries.pop_front();
-        }
-    }
-
-    /// Replaces packets with binary in them, for the rare client that cannot take it.
-    fn convert(&mut self) {
-        if !self.base64 {
-            return;
-        }
-        for entry in &mut self.entries {
-            let binary = |frame: &Frame| frame.kind == FrameKind::Binary;
-            if entry.packet.frames().any(binary) {
-                entry.packet = Arc::new(as_text(&entry.packet));
-            }
         }
     }
 }

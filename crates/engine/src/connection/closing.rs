@@ -102,12 +102,11 @@ impl<A: Application> Connection<A> {
             }
             Transport::WebSocket(socket) => {
                 let bytes_out = &self.shared.counters.bytes_out;
-                let told = match socket.poll_flush(context, bytes_out) {
+                let told = match socket.poll_finish(context, &self.outbox, bytes_out) {
                     Poll::Pending => return,
                     Poll::Ready(told) => told,
                 };
                 let finished = told.is_err()
-                    || matches!(socket.poll_shutdown(context), Poll::Ready(Err(_)))
                     || READ_BUFFER.with_borrow_mut(|buffer| {
                         loop {
                             match socket.poll_read(context, buffer) {

@@ -1,9 +1,10 @@
 use std::{collections::VecDeque, mem, task::Waker};
 
 use super::{
-    Entry, Order, OutboxLimits, Written,
+    Entry, Order, OutboxLimits, Posted, Poster, Written,
     entry::{Kind, Load},
 };
+use crate::pen::Pen;
 
 #[derive(Debug, Default)]
 pub(super) struct State {
@@ -18,6 +19,12 @@ pub(super) struct State {
     pub(super) task: Option<Waker>,
     /// Whether the task could not write more if it were woken.
     pub(super) blocked: bool,
+    /// The right to write, while the task lends it and nobody has borrowed it.
+    pub(super) pen: Option<Pen>,
+    /// Somebody writes past the task at this moment, and will look at the queue again.
+    pub(super) is_borrowed: bool,
+    /// The task is gone: a pen that is returned is dropped.
+    pub(super) is_retired: bool,
     /// What few connections ever need; most are idle and live.
     pub(super) rare: Option<Box<Rare>>,
 }
@@ -133,7 +140,73 @@ impl State {
         }
     }
 
+    /// Whom to wake for what was queued: nobody, if somebody writes already or cannot.
     pub(super) fn task_to_write(&mut self) -> Option<Waker> {
-        if self.blocked { None } else { self.task.take() }
+        if self.blocked || self.is_borrowed || !self.has_packets() {
+            return None;
+        }
+        self.task.take()
+    }
+
+    /// Why a live event is not queued, if it is not.
+    pub(super) fn refuses(&self, poster: Option<Poster<'_>>, mark: u64) -> Option<Posted> {
+        match self.flow {
+            _ if poster.is_some_and(|poster| poster.has_left()) => Some(Posted::Closed),
+            Flow::Closed => Some(Posted::Closed),
+            Flow::Behind { .. } => Some(Posted::Behind),
+            Flow::Live if self.covers(mark) => Some(Posted::Queued),
+            Flow::Live | Flow::Rejoining { .. } => None,
+        }
+    }
+
+    /// Queues a live event that fits.
+    pub(super) fn queue_live(&mut self, entry: Entry) {
+        self.events.add(entry.len);
+        if matches!(self.flow, Flow::Rejoining { .. }) {
+            self.rare().rejoined.push(entry);
+        } else {
+            self.queue.push_back(entry);
+        }
+    }
+
+    /// Whether something may be written.
+    pub(super) fn has_packets(&self) -> bool {
+        self.held_from.unwrap_or(self.queue.len()) > 0
+    }
+
+    /// Whether all that is queued may be written, and something is.
+    pub(super) fn may_write(&self) -> bool {
+        self.flow != Flow::Closed && self.held_from.is_none() && !self.queue.is_empty()
+    }
+
+    pub(super) fn is_laden(&self, limits: &OutboxLimits) -> bool {
+        self.controls.packets > limits.controls_max / 2
+            || self.controls.bytes > limits.controls_bytes_max / 2
+    }
+
+    /// Whether whoever borrowed the pen could not write all, so that the task must.
+    pub(super) fn is_half_written(&self) -> bool {
+        self.pen.as_ref().is_some_and(Pen::is_writing)
+    }
+
+    /// The right to write all that is queued, until [`return_pen`](Self::return_pen).
+    pub(super) fn borrow_pen(&mut self) -> Option<Pen> {
+        if !self.may_write() || self.is_half_written() {
+            return None;
+        }
+        let pen = self.pen.take();
+        self.is_borrowed = pen.is_some();
+        pen
+    }
+
+    /// Returns the task to wake, and the pen if nobody needs it any more.
+    pub(super) fn return_pen(&mut self, pen: Pen, wakes: bool) -> (Option<Waker>, Option<Pen>) {
+        self.is_borrowed = false;
+        if self.is_retired {
+            return (None, Some(pen));
+        }
+        let wakes = wakes || self.flow == Flow::Closed || pen.is_writing() || self.has_packets();
+        self.pen = Some(pen);
+        (wakes.then(|| self.task.take()).flatten(), None)
     }
 }

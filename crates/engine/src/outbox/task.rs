@@ -7,6 +7,7 @@ use switchboard_protocol::session::CloseReason;
 use super::{
     Entry, Order, Outbox, Posted, Poster, SocketNumber, Written,
     entry::{Kind, Load},
+    overflow,
     state::Flow,
     wake,
 };
@@ -20,30 +21,15 @@ impl Outbox {
         mark: u64,
     ) -> Posted {
         let mut state = self.state.lock();
-        match state.flow {
-            _ if has_left(poster) => return Posted::Closed,
-            Flow::Closed => return Posted::Closed,
-            Flow::Behind { .. } => return Posted::Behind,
-            Flow::Live if state.covers(mark) => return Posted::Queued,
-            Flow::Live | Flow::Rejoining { .. } => {}
+        if let Some(refused) = state.refuses(poster, mark) {
+            return refused;
         }
         let entry = Entry::new(packet, number(poster), Kind::live(mark));
-        if !state.fits(&entry, &self.limits) {
-            let dropped = state.fall_behind();
-            let drained = state.drained_waiters();
-            let task = state.task.take();
-            drop(state);
-            drop(dropped);
-            wake(drained);
-            wake(task);
+        if !state.fits(&entry, &self.common.limits) {
+            overflow(state);
             return Posted::Behind;
         }
-        state.events.add(entry.len);
-        if matches!(state.flow, Flow::Rejoining { .. }) {
-            state.rare().rejoined.push(entry);
-            return Posted::Queued;
-        }
-        state.queue.push_back(entry);
+        state.queue_live(entry);
         let task = state.task_to_write();
         drop(state);
         wake(task);
@@ -64,7 +50,7 @@ impl Outbox {
             Flow::Live | Flow::Behind { .. } | Flow::Rejoining { .. } => {}
         }
         let entry = Entry::new(packet, number(poster), Kind::missed(mark));
-        if !state.fits(&entry, &self.limits) {
+        if !state.fits(&entry, &self.common.limits) {
             return Posted::Full;
         }
         state.events.add(entry.len);
@@ -91,8 +77,8 @@ impl Outbox {
             return Posted::Closed;
         }
         let entry = Entry::new(packet, number(poster), Kind::Control);
-        if state.controls.packets >= self.limits.controls_max
-            || state.controls.bytes + entry.len > self.limits.controls_bytes_max
+        if state.controls.packets >= self.common.limits.controls_max
+            || state.controls.bytes + entry.len > self.common.limits.controls_bytes_max
         {
             drop(state);
             self.order(Order::Close(CloseReason::ControlsOverflow));
@@ -200,6 +186,8 @@ impl Outbox {
         let mut state = self.state.lock();
         let drained = state.note(written);
         match state.held_from {
+            // The empty queue keeps no buffer.
+            _ if state.queue.is_empty() => {}
             None if entries.is_empty() => mem::swap(&mut state.queue, entries),
             None => entries.append(&mut state.queue),
             Some(index) => {
@@ -221,12 +209,13 @@ impl Outbox {
     /// A task that is `blocked` is not woken for what it could only write.
     pub(crate) fn listen(&self, task: &Waker, blocked: bool) -> bool {
         let mut state = self.state.lock();
-        let writable = !blocked && state.held_from.unwrap_or(state.queue.len()) > 0;
+        let writable = !blocked && !state.is_borrowed && state.has_packets();
+        let returned = state.is_half_written() || state.flow == Flow::Closed && state.pen.is_some();
         let ordered = state
             .rare
             .as_ref()
             .is_some_and(|rare| !rare.orders.is_empty());
-        if writable || ordered || state.flow == (Flow::Behind { told: false }) {
+        if writable || returned || ordered || state.flow == (Flow::Behind { told: false }) {
             return false;
         }
         state.blocked = blocked;
@@ -240,15 +229,12 @@ impl Outbox {
     /// Whether half of the control packets that fit wait already. Whoever could make more of them
     /// by reading on stops before a client that only sends fast is taken for one that never reads.
     pub(crate) fn is_laden(&self) -> bool {
-        let controls = self.state.lock().controls;
-        controls.packets > self.limits.controls_max / 2
-            || controls.bytes > self.limits.controls_bytes_max / 2
+        self.state.lock().is_laden(&self.common.limits)
     }
 
     /// Whether something may be written.
     pub(crate) fn has_packets(&self) -> bool {
-        let state = self.state.lock();
-        state.held_from.unwrap_or(state.queue.len()) > 0
+        self.state.lock().has_packets()
     }
 
     /// Ends the outbox and returns what was queued and not held. What is posted from now on is
@@ -275,6 +261,6 @@ fn has_left(poster: Option<Poster<'_>>) -> bool {
     poster.is_some_and(|poster| poster.has_left())
 }
 
-fn number(poster: Option<Poster<'_>>) -> Option<SocketNumber> {
+pub(super) fn number(poster: Option<Poster<'_>>) -> Option<SocketNumber> {
     poster.map(|poster| poster.socket)
 }
