@@ -108,13 +108,34 @@ impl Recent {
     const BYTES_MAX: usize = 1 << 20;
 }
 
-impl Post for Line {
-    type Delivery = Delivery;
+/// Deliveries with one audience, in their order: each line takes all of them at once.
+pub(crate) struct Run(Vec<(Arc<Packet>, u64)>);
 
-    /// An outbox that is full tells its own session that it fell behind.
-    fn post(&self, delivery: &Delivery) {
-        self.0
-            .post(Arc::clone(&delivery.packet), delivery.mark.as_u64());
+impl Run {
+    pub(crate) fn of<'a>(deliveries: impl IntoIterator<Item = &'a Delivery>) -> Self {
+        let event = |one: &Delivery| (Arc::clone(&one.packet), one.mark.as_u64());
+        Self(deliveries.into_iter().map(event).collect())
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
+    }
+}
+
+impl Post for Line {
+    type Delivery = Run;
+
+    /// Nothing is written before the line is flushed. An outbox that is full tells its own session
+    /// that it fell behind.
+    fn post(&self, run: &Run) {
+        self.0.post_all(&run.0);
+    }
+}
+
+impl Line {
+    /// Writes what was posted.
+    pub(crate) fn flush(&self) {
+        self.0.flush();
     }
 }
 

@@ -15,8 +15,9 @@ use switchboard_journal::{
 use tokio::time::{Instant, Interval, MissedTickBehavior};
 use tracing::{debug, error, warn};
 
+use crate::cork::Corked;
 use crate::counters::Counters;
-use crate::delivery::{Delivery, Line, Recent, sync};
+use crate::delivery::{Delivery, Line, Recent, Run, sync};
 use crate::recovery::Credential;
 
 /// The live side of one partition: whoever follows it, and how far its fan-out has come.
@@ -154,42 +155,66 @@ impl Lane {
             tokio::select! {
                 records = tail.next() => match records {
                     Ok(records) => {
-                        for record in &records {
-                            self.fan_out(record, clock.now());
-                        }
-                        // A long burst must not keep other tasks from this thread.
-                        tokio::task::yield_now().await;
+                        self.fan_out(&records, clock.now()).await;
                     }
                     Err(failure) => return failure,
                 },
-                _ = syncs.tick() => self.sync(clock.now()),
+                _ = syncs.tick() => self.sync(clock.now()).await,
             }
         }
     }
 
-    fn fan_out(&self, record: &Record, now: Timestamp) {
+    /// Hands `records` out: those that follow each other and have one audience in one step, and
+    /// each line's in one write.
+    async fn fan_out(&self, records: &[Arc<Record>], now: Timestamp) {
+        let mut corked = Corked::default();
+        let mut runs = records
+            .chunk_by(|one, next| heard_by(one, now) == heard_by(next, now))
+            .peekable();
+        while let Some(records) = runs.next() {
+            let Some(last) = records.last() else {
+                continue;
+            };
+            let begin = Instant::now();
+            let deliveries: Vec<_> = records.iter().map(|one| Delivery::of(one)).collect();
+            self.remember(&deliveries);
+            let audience = heard_by(last, now);
+            let lines = self.hub.recipients(last.position.offset, audience);
+            let recipients = lines.len();
+            let run = Run::of(&deliveries);
+            if runs.peek().is_some() {
+                corked.post(lines, &run).await;
+            } else {
+                corked.finish(lines, &run).await;
+            }
+            let elapsed = begin.elapsed();
+            for (record, delivery) in records.iter().zip(&deliveries) {
+                self.count(record, delivery, recipients, elapsed, now);
+            }
+        }
+    }
+
+    fn remember(&self, deliveries: &[Delivery]) {
+        let mut recent = self.recent.lock();
+        for delivery in deliveries {
+            recent.push(delivery.clone());
+        }
+    }
+
+    fn count(
+        &self,
+        record: &Record,
+        delivery: &Delivery,
+        recipients: usize,
+        elapsed: Duration,
+        now: Timestamp,
+    ) {
         let event = &record.event;
-        let audience = event.audience();
-        // A QR code that came late is worth nothing, and a credential still.
-        let is_expired = event.expires_at().is_some_and(|end| end <= now);
-        let rooms = if is_expired { &[] } else { &audience.rooms[..] };
         let lag_ms = now.as_millis().saturating_sub(event.at().as_millis());
         let lag_ms = u64::try_from(lag_ms).unwrap_or(0);
         self.lag_ms.fetch_max(lag_ms, Ordering::Relaxed);
-        let begin = Instant::now();
-        let delivery = Delivery::of(record);
-        self.recent.lock().push(delivery.clone());
-        let recipients = self.hub.publish(
-            record.position.offset,
-            Audience {
-                tenant: event.tenant(),
-                rooms,
-                except: &audience.except,
-            },
-            &delivery,
-        );
         self.counters
-            .fan_out(recipients, begin.elapsed(), Duration::from_millis(lag_ms));
+            .fan_out(recipients, elapsed, Duration::from_millis(lag_ms));
         debug!(
             event = event.name(),
             tenant = %event.tenant(),
@@ -202,7 +227,7 @@ impl Lane {
 
     /// Tells each session the position of its line, in one packet for all: a quiet room's offset
     /// moves on, and who misses two knows that something is wrong.
-    fn sync(&self, now: Timestamp) {
+    async fn sync(&self, now: Timestamp) {
         let reached = self.hub.reached();
         let lag_ms = self.lag_ms.swap(0, Ordering::Relaxed);
         let delivery = sync(self.position(reached), now, lag_ms);
@@ -211,7 +236,8 @@ impl Lane {
             rooms: &[],
             except: &[],
         };
-        self.hub.publish(reached, everyone, &delivery);
+        let lines = self.hub.recipients(reached, everyone);
+        Corked::default().finish(lines, &Run::of([&delivery])).await;
     }
 
     fn recovery(&self, failure: &TailError) -> Recovery {
@@ -252,6 +278,19 @@ impl Lane {
                 warn!(partition = %self.partition, error = %failure, "head is not readable");
             }
         }
+    }
+}
+
+/// Who hears `record`: nobody a QR code that came late, which is worth nothing any more, and a
+/// credential still.
+fn heard_by(record: &Record, now: Timestamp) -> Audience<'_> {
+    let event = &record.event;
+    let audience = event.audience();
+    let is_expired = event.expires_at().is_some_and(|end| end <= now);
+    Audience {
+        tenant: event.tenant(),
+        rooms: if is_expired { &[] } else { &audience.rooms },
+        except: &audience.except,
     }
 }
 

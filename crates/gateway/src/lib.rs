@@ -12,7 +12,8 @@
 //! - `missed`: what a line was not sent yet; `recovery`: coming back to it after a reconnect;
 //!   `catch_up`: reading it because the client is slow.
 //! - `lane`: one partition's hub and the task that fans its records out.
-//! - `delivery`: a record, encoded once for everybody, and the line that it goes to.
+//! - `delivery`: a record, encoded once for everybody, and the line that it goes to. `cork`: writing
+//!   what a whole batch of records brings to a line in one go.
 //! - `limits`: how much a user may do in a time. [`audit`]: what happened to whom.
 //! - `reply`: acks, refusals and their codes. `counters`: what is counted of all this.
 
@@ -21,6 +22,7 @@ pub mod audit;
 pub mod auth;
 mod catch_up;
 mod command;
+mod cork;
 mod counters;
 mod delivery;
 pub mod gateway;

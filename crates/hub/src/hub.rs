@@ -50,7 +50,7 @@ pub struct Joined {
 pub struct OtherTenant;
 
 /// Who hears a record.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Audience<'a> {
     /// The border that nothing crosses; [`TenantId::everyone`] is every session there is.
     pub tenant: &'a TenantId,
@@ -97,16 +97,24 @@ impl<P: Post> Hub<P> {
     /// Taking the recipients is one step with respect to [`Seat::join`]; posting happens outside
     /// of the lock. To be called for every record of the partition, in order, by one task.
     pub fn publish(&self, offset: Offset, audience: Audience<'_>, delivery: &P::Delivery) -> usize {
+        let recipients = self.recipients(offset, audience);
+        for recipient in &recipients {
+            recipient.post(delivery);
+        }
+        recipients.len()
+    }
+
+    /// The same for whoever has so many recipients, or deliveries of one audience at once, that it
+    /// posts at its own pace: everyone in `audience`, once. Fan-out counts as having reached
+    /// `offset` from here on, so nothing else may be handed out before these have theirs.
+    #[must_use]
+    pub fn recipients(&self, offset: Offset, audience: Audience<'_>) -> Vec<P> {
         let Audience {
             tenant,
             rooms,
             except,
         } = audience;
-        let recipients = self.rooms.lock().recipients(offset, tenant, rooms, except);
-        for recipient in &recipients {
-            recipient.post(delivery);
-        }
-        recipients.len()
+        self.rooms.lock().recipients(offset, tenant, rooms, except)
     }
 
     /// Goes on after `offset`, because what lies before it cannot be read any more, and returns
