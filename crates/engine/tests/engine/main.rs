@@ -4,6 +4,7 @@
 
 mod busy;
 mod client;
+mod direct;
 mod handshake;
 mod heartbeat;
 mod hostile;
