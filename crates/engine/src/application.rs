@@ -106,6 +106,11 @@ impl fmt::Debug for Connect {
 /// What is kept of the HTTP request that opened a connection.
 pub struct Handshake {
     client: Client,
+    /// None of most, because every connection keeps its handshake.
+    kept: Option<Box<Kept>>,
+}
+
+struct Kept {
     headers: Box<[(HeaderName, HeaderValue)]>,
     query: Box<str>,
 }
@@ -118,7 +123,7 @@ impl Handshake {
         kept: &[HeaderName],
         query: &str,
     ) -> Self {
-        let headers = kept
+        let headers: Box<[_]> = kept
             .iter()
             .flat_map(|name| {
                 headers
@@ -134,10 +139,11 @@ impl Handshake {
                 !matches!(key, "" | "EIO" | "transport" | "sid" | "t" | "b64" | "j")
             })
             .collect();
+        let query: Box<str> = query.join("&").into();
+        let is_kept = !headers.is_empty() || !query.is_empty();
         Self {
             client,
-            headers,
-            query: query.join("&").into(),
+            kept: is_kept.then(|| Box::new(Kept { headers, query })),
         }
     }
 
@@ -148,8 +154,8 @@ impl Handshake {
 
     /// The first value of a header field, if it was kept and is text.
     pub fn header(&self, name: &str) -> Option<&str> {
-        let (_, value) = self
-            .headers
+        let headers = &self.kept.as_ref()?.headers;
+        let (_, value) = headers
             .iter()
             .find(|(kept, _)| kept.as_str().eq_ignore_ascii_case(name))?;
         value.to_str().ok()
@@ -157,7 +163,7 @@ impl Handshake {
 
     /// The raw query without Engine.IO's own parameters.
     pub fn query(&self) -> &str {
-        &self.query
+        self.kept.as_ref().map_or("", |kept| &kept.query)
     }
 }
 

@@ -8,7 +8,10 @@ use std::{
 
 use parking_lot::{Mutex, RwLock};
 use switchboard_protocol::{SessionId, session, socket_io};
-use tokio::sync::{Notify, watch};
+use tokio::{
+    sync::{Notify, watch},
+    time::Instant,
+};
 
 use crate::{
     Application, CloseReason, Config, Counts, Doors, Outbox, OutboxLimits, Packet, Queued,
@@ -17,6 +20,7 @@ use crate::{
     mailbox::Mailbox,
     outbox::{self, Order},
     refused::Refused,
+    wheel::Wheel,
 };
 
 /// Serves an [`Application`] to Socket.IO clients. Cheap to clone; one engine may serve several
@@ -81,6 +85,7 @@ impl<A: Application> Engine<A> {
                 admissions: Admissions::new(&config),
                 sessions: Sessions::default(),
                 tasks: Tasks::default(),
+                wheel: Arc::new(Wheel::new(Instant::now())),
                 drain,
                 refused: Refused::default(),
                 outbox: Arc::new(outbox::Common {
@@ -157,6 +162,8 @@ pub(crate) struct Shared<A> {
     pub(crate) admissions: Admissions,
     pub(crate) sessions: Sessions,
     pub(crate) tasks: Tasks,
+    /// Tells every connection's task of the passing of time.
+    pub(crate) wheel: Arc<Wheel>,
     pub(crate) counters: Counters,
     pub(crate) refused: Refused,
     /// Of every connection's outbox.
@@ -253,6 +260,7 @@ impl<A> Place<A> {
                 mailbox,
             },
         );
+        shared.tasks.begin();
         if shared.is_draining() {
             outbox.order(Order::Close(CloseReason::ShuttingDown));
         }
@@ -264,7 +272,7 @@ impl<A> Place<A> {
     }
 }
 
-/// A session's entry in the table, removed when dropped.
+/// A session's entry in the table, removed when dropped; its task counts as running until then.
 pub(crate) struct Registration<A> {
     place: Place<A>,
     id: SessionId,
@@ -309,6 +317,7 @@ impl<A> Drop for Registration<A> {
     fn drop(&mut self) {
         self.remove();
         self.end_polling();
+        self.shared().tasks.end();
     }
 }
 
@@ -321,23 +330,26 @@ pub(crate) struct Tasks {
 }
 
 impl Tasks {
-    pub(crate) fn enter<A>(shared: &Arc<Shared<A>>) -> TaskGuard<A> {
-        shared.tasks.running.fetch_add(1, Ordering::AcqRel);
-        TaskGuard {
-            shared: shared.clone(),
-            is_http: false,
-        }
-    }
-
     /// None if there are too many.
-    pub(crate) fn enter_http<A>(shared: &Arc<Shared<A>>) -> Option<TaskGuard<A>> {
+    pub(crate) fn enter_http<A>(shared: &Arc<Shared<A>>) -> Option<HttpGuard<A>> {
         if shared.tasks.http.fetch_add(1, Ordering::AcqRel) >= shared.config.http_connections_max {
             shared.tasks.http.fetch_sub(1, Ordering::AcqRel);
             return None;
         }
-        let mut guard = Self::enter(shared);
-        guard.is_http = true;
-        Some(guard)
+        shared.tasks.begin();
+        Some(HttpGuard {
+            shared: shared.clone(),
+        })
+    }
+
+    fn begin(&self) {
+        self.running.fetch_add(1, Ordering::AcqRel);
+    }
+
+    fn end(&self) {
+        if self.running.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.idle.notify_waiters();
+        }
     }
 
     /// Waits until no task runs.
@@ -352,27 +364,20 @@ impl Tasks {
     }
 }
 
-/// Counts one running task.
-pub(crate) struct TaskGuard<A> {
+/// Counts one connection that speaks HTTP, whose task is running.
+pub(crate) struct HttpGuard<A> {
     shared: Arc<Shared<A>>,
-    is_http: bool,
 }
 
-impl<A> Drop for TaskGuard<A> {
+impl<A> Drop for HttpGuard<A> {
     fn drop(&mut self) {
-        if self.is_http {
-            self.shared.tasks.http.fetch_sub(1, Ordering::AcqRel);
-        }
-        if self.shared.tasks.running.fetch_sub(1, Ordering::AcqRel) == 1 {
-            self.shared.tasks.idle.notify_waiters();
-        }
+        self.shared.tasks.http.fetch_sub(1, Ordering::AcqRel);
+        self.shared.tasks.end();
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use tokio::time::Instant;
-
     use super::*;
     use crate::{Admission, Client, Connect, DisconnectReason, Handling, Incoming, Refusal};
 

@@ -34,6 +34,7 @@ mod server;
 mod socket;
 mod takeover;
 mod websocket;
+mod wheel;
 mod writer;
 
 pub use application::{

@@ -78,6 +78,41 @@ const PUSHES_MAX: usize = 1;
 /// Bodies that may wait there once `3probe` was said.
 const PUSHES_PROBED_MAX: usize = 2;
 
+/// Bodies that wait for the application, in their order. One pointer while there are none.
+#[derive(Debug, Default)]
+pub(crate) struct Pushes(Option<Box<Bodies>>);
+
+#[derive(Debug, Default)]
+struct Bodies(VecDeque<PushBody>);
+
+impl Pushes {
+    pub(crate) fn push(&mut self, body: PushBody) {
+        self.0.get_or_insert_default().0.push_back(body);
+    }
+
+    /// Puts the next one back, of which some packets are handled.
+    pub(crate) fn put_back(&mut self, body: PushBody) {
+        self.0.get_or_insert_default().0.push_front(body);
+    }
+
+    pub(crate) fn next(&mut self) -> Option<PushBody> {
+        let bodies = &mut self.0.as_mut()?.0;
+        let next = bodies.pop_front();
+        if bodies.is_empty() {
+            self.0 = None;
+        }
+        next
+    }
+
+    pub(crate) fn last(&self) -> Option<&PushBody> {
+        self.0.as_ref()?.0.back()
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.0.as_ref().map_or(0, |bodies| bodies.0.len())
+    }
+}
+
 /// The body of a POST, of which some packets may be handled already.
 #[derive(Debug)]
 pub(crate) struct PushBody {

@@ -23,7 +23,7 @@ use crate::{
     Application, Client, CloseReason, Handshake,
     admission::{Admissions, Place, Unopened},
     connection::{self, Connection},
-    engine::{Found, Shared, Tasks},
+    engine::{Found, Shared},
     mailbox::{Denied, Mailbox, PushReply, PushTicket},
     origin::{self, Verdict},
     polling::Polling,
@@ -138,7 +138,6 @@ impl<A: Application> Asked<'_, A> {
         let mailbox = Arc::new(Mailbox::default());
         let connection = Connection::new(
             place.register(id, &outbox, Some(mailbox.clone())),
-            Tasks::enter(self.shared),
             outbox,
             self.handshake(),
             connection::Transport::Polling(Box::new(Polling::new(mailbox))),

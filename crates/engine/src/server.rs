@@ -27,7 +27,7 @@ use crate::{
     Application, Client, Config, Engine, Packet,
     counters::Counters,
     drain,
-    engine::{Shared, TaskGuard, Tasks},
+    engine::{HttpGuard, Shared, Tasks},
     patience::Patient,
     refused::Cause,
     request::Asked,
@@ -140,7 +140,7 @@ async fn speak_http<A, F, B>(
     address: SocketAddr,
     shared: Arc<Shared<A>>,
     fallback: F,
-    _task: TaskGuard<A>,
+    _task: HttpGuard<A>,
 ) where
     A: Application,
     F: tower_service::Service<Request<Incoming>, Response = Response<B>, Error = Infallible>,

@@ -12,7 +12,7 @@ use crate::{
     Application, Handshake, Packet,
     admission::Place,
     connection::{self, Connection},
-    engine::{Shared, Tasks},
+    engine::Shared,
     mailbox::ProbeTicket,
     websocket::WebSocket,
 };
@@ -53,7 +53,6 @@ impl<A: Application> Takeover<A> {
                 let socket = WebSocket::new(stream, leftover, base64);
                 let connection = Connection::new(
                     place.register(id, &outbox, None),
-                    Tasks::enter(&shared),
                     outbox,
                     handshake,
                     connection::Transport::WebSocket(socket),

@@ -23,6 +23,13 @@ pub(crate) struct WebSocket {
     /// None while it is lent to the outbox, for others to write past this task.
     pen: Option<Pen>,
     pub(crate) decoder: FrameDecoder,
+    /// What few sockets ever need.
+    rare: Option<Box<Rare>>,
+}
+
+/// What a socket has whose application is busy, or that says something of its own.
+#[derive(Debug, Default)]
+struct Rare {
     backlog: Backlog,
     /// What was said and waits for the pen.
     said: Vec<Entry>,
@@ -41,14 +48,16 @@ impl WebSocket {
     /// Takes over a socket after its handshake, with what was read beyond it.
     pub(crate) fn new(stream: TcpStream, leftover: &Bytes, base64: bool) -> Self {
         let (socket, writable) = stream.into_split();
-        Self {
+        let mut web_socket = Self {
             socket,
             pen: Some(Pen::new(writable, base64)),
             decoder: FrameDecoder::new(),
-            backlog: Backlog::new(leftover),
-            said: Vec::new(),
-            discards: false,
+            rare: None,
+        };
+        if !leftover.is_empty() {
+            web_socket.put_backlog(Backlog::new(leftover));
         }
+        web_socket
     }
 
     /// Reads what there is; 0 at the end.
@@ -65,14 +74,13 @@ impl WebSocket {
 
     /// Takes what waits to be handled.
     pub(crate) fn take_backlog(&mut self) -> Option<Backlog> {
-        if self.backlog.bytes.is_empty() {
-            return None;
-        }
-        Some(std::mem::take(&mut self.backlog))
+        let backlog = std::mem::take(&mut self.rare.as_mut()?.backlog);
+        self.rare.take_if(|rare| rare.is_empty());
+        (!backlog.bytes.is_empty()).then_some(backlog)
     }
 
     pub(crate) fn put_backlog(&mut self, backlog: Backlog) {
-        self.backlog = backlog;
+        self.rare().backlog = backlog;
     }
 
     /// Writes what the outbox has, unless somebody does so already, and lends it the pen
@@ -118,10 +126,12 @@ impl WebSocket {
         let Some(pen) = &mut self.pen else {
             return Poll::Pending;
         };
-        if std::mem::take(&mut self.discards) {
-            pen.discard();
+        if let Some(rare) = &mut self.rare {
+            if std::mem::take(&mut rare.discards) {
+                pen.discard();
+            }
+            pen.push(std::mem::take(&mut rare.said));
         }
-        pen.push(std::mem::take(&mut self.said));
         pen.poll_flush(context, bytes_out)
     }
 
@@ -135,18 +145,20 @@ impl WebSocket {
 
     /// Adds a packet that does not come from the outbox.
     pub(crate) fn say(&mut self, packet: Packet) {
-        self.said.push(Entry::transport(packet));
+        self.rare().said.push(Entry::transport(packet));
     }
 
     /// How many packets were said and are not written yet.
     pub(crate) fn queued(&self) -> usize {
-        self.said.len() + self.pen.as_ref().map_or(0, Pen::queued)
+        let said = self.rare.as_ref().map_or(0, |rare| rare.said.len());
+        said + self.pen.as_ref().map_or(0, Pen::queued)
     }
 
     /// Drops what is not begun to be written.
     pub(crate) fn discard(&mut self) {
-        self.said.clear();
-        self.discards = true;
+        let rare = self.rare();
+        rare.said.clear();
+        rare.discards = true;
     }
 
     /// Adds the last packets and the close frame.
@@ -155,13 +167,23 @@ impl WebSocket {
         last: impl IntoIterator<Item = Entry>,
         code: Option<CloseCode>,
     ) {
-        self.said.extend(last);
+        self.rare().said.extend(last);
         self.say(Packet::close(code));
     }
 
     /// When the peer counts as gone if it takes nothing until then.
     pub(crate) fn write_deadline(&self, timeout: Duration) -> Option<Instant> {
         self.pen.as_ref()?.deadline(timeout)
+    }
+
+    fn rare(&mut self) -> &mut Rare {
+        self.rare.get_or_insert_default()
+    }
+}
+
+impl Rare {
+    fn is_empty(&self) -> bool {
+        self.backlog.bytes.is_empty() && self.said.is_empty() && !self.discards
     }
 }
 

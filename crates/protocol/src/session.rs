@@ -49,10 +49,9 @@ pub struct Session {
     config: Arc<Config>,
     heartbeat: Heartbeat,
     heartbeat_deadline: Instant,
-    /// When the client must have joined a namespace; `None` once it has.
-    connect_deadline: Option<Instant>,
-    /// When the attachments that are missing must have come.
-    attachments_deadline: Option<Instant>,
+    /// When what is awaited must have come: that the client joins a namespace, and from then on
+    /// what is missing of attachments.
+    deadline: Option<Instant>,
     decoder: Decoder,
     members: Vec<Member>,
     member_next: u32,
@@ -122,8 +121,7 @@ impl Session {
         Self {
             heartbeat: Heartbeat::Resting,
             heartbeat_deadline: now + config.ping_interval,
-            connect_deadline: config.socket_io.then_some(now + config.connect_timeout),
-            attachments_deadline: None,
+            deadline: config.socket_io.then_some(now + config.connect_timeout),
             decoder: Decoder::default(),
             members: Vec::new(),
             member_next: 0,
@@ -179,7 +177,7 @@ impl Session {
         match self.decoder.decode_binary(bytes, &self.config.attachments) {
             Ok(packet) => {
                 let packet = packet?;
-                self.attachments_deadline = None;
+                self.deadline = None;
                 self.handle_socket_io(packet)
             }
             Err(error) => Some(self.refuse_packet(error)),
@@ -188,15 +186,15 @@ impl Session {
 
     /// Takes the passing of time.
     pub fn handle_timeout(&mut self, now: Instant) -> Option<Signal<'static>> {
-        let due = |deadline: Option<Instant>| deadline.is_some_and(|deadline| deadline <= now);
         if self.closed.is_some() {
             return None;
         }
-        if due(self.connect_deadline) {
-            return self.close(CloseReason::ConnectTimeout);
-        }
-        if due(self.attachments_deadline) {
-            return self.close(CloseReason::AttachmentsTimeout);
+        if self.deadline.is_some_and(|deadline| deadline <= now) {
+            return self.close(if self.decoder.is_waiting() {
+                CloseReason::AttachmentsTimeout
+            } else {
+                CloseReason::ConnectTimeout
+            });
         }
         if self.heartbeat_deadline > now {
             return None;
@@ -221,7 +219,7 @@ impl Session {
     pub fn accept(&mut self, member: MemberId) {
         if let Some(member) = self.members.iter_mut().find(|known| known.id == member) {
             member.state = MemberState::Joined;
-            self.connect_deadline = None;
+            self.deadline = None;
         }
     }
 
@@ -254,10 +252,8 @@ impl Session {
 
     /// When to call [`handle_timeout`](Self::handle_timeout) at the latest.
     pub fn poll_timeout(&self) -> Instant {
-        [self.connect_deadline, self.attachments_deadline]
-            .into_iter()
-            .flatten()
-            .fold(self.heartbeat_deadline, Instant::min)
+        let deadline = self.deadline.unwrap_or(self.heartbeat_deadline);
+        deadline.min(self.heartbeat_deadline)
     }
 
     /// Whether the client owes a pong. A driver that has not read what the client sent must do so
@@ -299,7 +295,7 @@ impl Session {
         if !self.members.iter().any(joined) {
             return self.close(CloseReason::Misused);
         }
-        self.attachments_deadline = Some(now + self.config.attachments_timeout);
+        self.deadline = Some(now + self.config.attachments_timeout);
         None
     }
 

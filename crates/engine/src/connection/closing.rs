@@ -10,11 +10,11 @@ use switchboard_protocol::websocket::CloseCode;
 use tokio::time::Instant;
 use tracing::debug;
 
-use super::{Connection, READ_BUFFER, Transport, output::NOOP};
+use super::{Connection, READ_BUFFER, Stage, Transport, output::NOOP};
 use crate::{
     Application, CloseReason,
     mailbox::PushReply,
-    polling::{self, Polling},
+    polling::{self, Polling, Pushes},
 };
 
 /// Tells a poll that the session ended.
@@ -47,10 +47,9 @@ impl<A: Application> Connection<A> {
     /// Does what follows from the end of the session.
     pub(super) fn end(&mut self, reason: CloseReason, code: Option<CloseCode>) {
         debug!(client = %self.handshake.client(), %reason, cause = ?reason, "session ended");
-        self.shared.counters.close(reason);
-        self.work = None;
-        self.work_deadline = None;
-        self.pushed = Vec::new();
+        self.registration.shared().counters.close(reason);
+        self.stage = Stage::Closing(Instant::now());
+        self.pushed = Pushes::default();
         self.again = true;
         self.leave_all(reason);
         let mut last = self.outbox.close();
@@ -66,13 +65,15 @@ impl<A: Application> Connection<A> {
                     socket.discard();
                 }
                 socket.finish(last, code);
-                self.closing = Some(now + self.shared.config.close_timeout);
+                let timeout = self.registration.shared().config.close_timeout;
+                self.stage = Stage::Closing(now + timeout);
             }
             Transport::Polling(polling) => {
                 polling.probe = None;
                 polling.ended_polled = last.is_empty() && polling.mailbox.is_polled();
                 polling.last = last;
-                self.closing = Some(now + self.shared.config.polling_close_timeout);
+                let timeout = self.registration.shared().config.polling_close_timeout;
+                self.stage = Stage::Closing(now + timeout);
                 if !reason.is_graceful() {
                     tell_poll(polling, poll_farewell(reason));
                     self.vanish();
@@ -101,7 +102,7 @@ impl<A: Application> Connection<A> {
                 }
             }
             Transport::WebSocket(socket) => {
-                let bytes_out = &self.shared.counters.bytes_out;
+                let bytes_out = &self.registration.shared().counters.bytes_out;
                 let told = match socket.poll_finish(context, &self.outbox, bytes_out) {
                     Poll::Pending => return,
                     Poll::Ready(told) => told,

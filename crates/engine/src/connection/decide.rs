@@ -19,7 +19,8 @@ impl<A: Application> Connection<A> {
     pub(super) fn handle_signal(&mut self, signal: Signal<'_>) {
         match signal {
             Signal::Ping => {
-                self.outbox.send_ahead(self.shared.ping.clone());
+                self.outbox
+                    .send_ahead(self.registration.shared().ping.clone());
             }
             Signal::Connect {
                 member,
@@ -37,7 +38,11 @@ impl<A: Application> Connection<A> {
                     attachments: ack.attachments,
                 };
                 if let Some(socket) = self.sockets.iter().find(|known| known.member == member) {
-                    let handling = self.shared.application.acked(&socket.state, ack);
+                    let handling = self
+                        .registration
+                        .shared()
+                        .application
+                        .acked(&socket.state, ack);
                     self.take_handling(handling);
                 }
             }
@@ -79,14 +84,14 @@ impl<A: Application> Connection<A> {
             handshake: self.handshake.clone(),
             handle: handle.clone(),
         };
-        let application = self.shared.application.clone();
+        let application = self.registration.shared().application.clone();
         self.outbox.hold();
-        self.start(Work::Connecting(Box::new(Joining {
+        self.start(Work::Connecting(Joining {
             member,
             namespace,
             handle,
             decision: Box::pin(async move { application.connect(request).await }),
-        })));
+        }));
     }
 
     pub(super) fn decided(&mut self, joining: Joining<A>, decision: Decision<A>) {
@@ -122,7 +127,11 @@ impl<A: Application> Connection<A> {
                 let reply = Arc::new(Packet::from_parts(reply, Vec::new()));
                 self.outbox.release(Some(member), missed, reply);
                 let left = handle.has_left();
-                self.shared.sessions.sockets.fetch_add(1, Ordering::Relaxed);
+                self.registration
+                    .shared()
+                    .sessions
+                    .sockets
+                    .fetch_add(1, Ordering::Relaxed);
                 // Nearly every client joins one namespace and no other.
                 self.sockets.reserve_exact(1);
                 self.sockets.push(Socket {
@@ -176,7 +185,11 @@ impl<A: Application> Connection<A> {
             attachments: event.attachments,
             ack: event.ack_id.map(AckId),
         };
-        let handling = self.shared.application.event(&socket.state, event);
+        let handling = self
+            .registration
+            .shared()
+            .application
+            .event(&socket.state, event);
         self.take_handling(handling);
     }
 

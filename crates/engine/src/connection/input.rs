@@ -23,8 +23,8 @@ impl<A: Application> Connection<A> {
 
     pub(super) fn frame_limits(&self) -> Limits {
         Limits {
-            message_len_max: self.shared.config.payload_max,
-            fragments_max: self.shared.config.fragments_max,
+            message_len_max: self.registration.shared().config.payload_max,
+            fragments_max: self.registration.shared().config.fragments_max,
         }
     }
 
@@ -53,7 +53,7 @@ impl<A: Application> Connection<A> {
                 Poll::Ready(Ok(0)) => self.lose(CloseReason::TransportClosed),
                 Poll::Ready(Err(_)) => self.lose(CloseReason::TransportError),
                 Poll::Ready(Ok(len)) => {
-                    self.shared.counters.bytes_in.add(len as u64);
+                    self.registration.shared().counters.bytes_in.add(len as u64);
                     let unread = self.feed(&mut buffer[..len]);
                     if unread > 0
                         && let Transport::WebSocket(socket) = &mut self.transport

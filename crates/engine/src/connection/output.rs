@@ -15,14 +15,14 @@ use crate::{
 impl<A: Application> Connection<A> {
     /// Writes what may be written; true if nothing more can be before the client takes some.
     pub(super) fn poll_output(&mut self, context: &mut Context<'_>) -> bool {
-        if self.closing.is_some() {
+        if self.is_closing() {
             self.poll_closing(context);
             return true;
         }
         match &mut self.transport {
             Transport::Gone => true,
             Transport::WebSocket(socket) => {
-                let bytes_out = &self.shared.counters.bytes_out;
+                let bytes_out = &self.registration.shared().counters.bytes_out;
                 match socket.poll_drain(context, &self.outbox, bytes_out) {
                     Poll::Pending => true,
                     Poll::Ready(Ok(())) => false,

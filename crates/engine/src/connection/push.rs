@@ -26,8 +26,9 @@ impl<A: Application> Connection<A> {
     /// Handles bodies in order, until there is none, the application is busy or too many answers
     /// wait for a poll.
     fn handle_pushed(&mut self, context: &mut Context<'_>) {
-        while self.is_taking() && !self.pushed.is_empty() {
-            let mut body = self.pushed.remove(0);
+        while self.is_taking()
+            && let Some(mut body) = self.pushed.next()
+        {
             while self.is_taking()
                 && let Some(packet) = body.next()
             {
@@ -38,11 +39,8 @@ impl<A: Application> Connection<A> {
                 // What takes no time is done before the POST is answered.
                 self.poll_work(context);
             }
-            if self.closing.is_none() && !body.is_done() {
-                self.pushed.insert(0, body);
-            }
-            if self.pushed.is_empty() {
-                self.pushed = Vec::new();
+            if !self.is_closing() && !body.is_done() {
+                self.pushed.put_back(body);
             }
         }
     }
@@ -60,7 +58,7 @@ impl<A: Application> Connection<A> {
     fn take_push(&self) -> Option<PushRequest> {
         match &self.transport {
             Transport::Polling(polling)
-                if self.closing.is_none() && self.pushed.len() < polling.pushes_max() =>
+                if !self.is_closing() && self.pushed.len() < polling.pushes_max() =>
             {
                 polling.mailbox.take_push()
             }

@@ -22,7 +22,7 @@ impl<A: Application> Connection<A> {
     /// Carries the probing socket on. What goes wrong there is its own business: the polling
     /// session lives on.
     pub(super) fn poll_upgrade(&mut self, context: &mut Context<'_>) {
-        if self.closing.is_some() {
+        if self.is_closing() {
             return;
         }
         let limits = self.frame_limits();
@@ -33,13 +33,13 @@ impl<A: Application> Connection<A> {
             polling.probe = Some(Probe {
                 socket,
                 state: ProbeState::Opened,
-                deadline: Instant::now() + self.shared.config.upgrade_timeout,
+                deadline: Instant::now() + self.registration.shared().config.upgrade_timeout,
             });
         }
         let Some(probe) = &mut polling.probe else {
             return;
         };
-        let counters = &self.shared.counters;
+        let counters = &self.registration.shared().counters;
         READ_BUFFER.with_borrow_mut(|buffer| probe.poll(context, buffer, &limits, counters));
         match probe.state {
             ProbeState::Opened | ProbeState::Probed => {}

@@ -40,6 +40,11 @@ impl Decoder {
         Self::default()
     }
 
+    /// Whether attachments of a packet are missing.
+    pub fn is_waiting(&self) -> bool {
+        self.pending.is_some()
+    }
+
     /// Takes a message of text, without the `4` of Engine.IO; `None` if attachments must follow.
     pub fn decode_text<'a>(
         &mut self,
