@@ -112,9 +112,12 @@ pub enum InvalidRoom {
 ///
 /// A name says its kind: no two kinds share one, so equality of names is equality of rooms.
 #[derive(Clone)]
-pub struct Room {
+pub struct Room(Arc<Named>);
+
+/// Behind one pointer: every session keeps its rooms, and many share one.
+struct Named {
     kind: RoomKind,
-    name: Arc<str>,
+    name: Box<str>,
 }
 
 impl Room {
@@ -177,18 +180,18 @@ impl Room {
             ""
         };
         let name = format!("{}:{id}{suffix}", kind.as_str()).into();
-        Self { kind, name }
+        Self(Arc::new(Named { kind, name }))
     }
 
     /// What the room is about.
     pub fn kind(&self) -> &RoomKind {
-        &self.kind
+        &self.0.kind
     }
 
     /// Which one of its kind.
     pub fn id(&self) -> &str {
-        let id = &self.name[self.kind.as_str().len() + 1..];
-        match self.kind {
+        let id = &self.0.name[self.0.kind.as_str().len() + 1..];
+        match self.0.kind {
             RoomKind::WhatsappLink => &id[..id.len() - LINK_SUFFIX.len()],
             _ => id,
         }
@@ -196,7 +199,7 @@ impl Room {
 
     /// The whole name, as on the wire.
     pub fn name(&self) -> &str {
-        &self.name
+        &self.0.name
     }
 }
 
@@ -221,13 +224,13 @@ impl FromStr for Room {
 
 impl fmt::Display for Room {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(&self.name)
+        f.pad(&self.0.name)
     }
 }
 
 impl fmt::Debug for Room {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Room({})", self.name)
+        write!(f, "Room({})", self.0.name)
     }
 }
 
@@ -235,19 +238,19 @@ impl Eq for Room {}
 
 impl PartialEq for Room {
     fn eq(&self, other: &Self) -> bool {
-        self.name == other.name
+        Arc::ptr_eq(&self.0, &other.0) || self.0.name == other.0.name
     }
 }
 
 impl Hash for Room {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        self.name.hash(state);
+        self.0.name.hash(state);
     }
 }
 
 impl Ord for Room {
     fn cmp(&self, other: &Self) -> Ordering {
-        self.name.cmp(&other.name)
+        self.0.name.cmp(&other.0.name)
     }
 }
 
@@ -260,13 +263,13 @@ impl PartialOrd for Room {
 /// Maps keyed by room can be asked by name.
 impl Borrow<str> for Room {
     fn borrow(&self) -> &str {
-        &self.name
+        &self.0.name
     }
 }
 
 impl Serialize for Room {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&self.name)
+        serializer.serialize_str(&self.0.name)
     }
 }
 
