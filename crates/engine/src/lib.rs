@@ -9,7 +9,8 @@
 //! `application`, `client` and `socket` are what an application sees, `packet` and `outbox` what it sends
 //! through. `server` accepts, `request` checks and answers HTTP, `proxy`
 //! says who asks, `connection` is the one task of a
-//! session, over a `websocket` or a `polling` transport.
+//! session, over a `websocket` or a `polling` transport. `pen` is the right to write to a socket,
+//! `wheel` the time of all connections.
 
 mod admission;
 mod application;
