@@ -317,12 +317,13 @@ impl<A: Application> Future for Connection<A> {
             this.poll_input(context);
             let was_laden = this.outbox.is_laden();
             let blocked = this.poll_output(context);
-            this.again |= was_laden && !this.outbox.is_laden();
+            let is_laden = this.outbox.is_laden();
+            this.again |= was_laden && !is_laden;
             this.poll_time();
             if this.is_done() {
                 return Poll::Ready(());
             }
-            let waits = !this.again && this.outbox.listen(context.waker(), blocked);
+            let waits = !this.again && this.outbox.listen(context.waker(), blocked, is_laden);
             if waits && !this.poll_alarm(context) {
                 return Poll::Pending;
             }

@@ -206,16 +206,23 @@ impl Outbox {
     }
 
     /// Registers the connection's task before it waits; false if there is something to do.
-    /// A task that is `blocked` is not woken for what it could only write.
-    pub(crate) fn listen(&self, task: &Waker, blocked: bool) -> bool {
+    /// A task that is `blocked` is not woken for what it could only write. One that found too
+    /// many controls is `laden`, and goes on once somebody wrote them past it.
+    pub(crate) fn listen(&self, task: &Waker, blocked: bool, laden: bool) -> bool {
         let mut state = self.state.lock();
+        let unladen = laden && !state.is_laden(&self.common.limits);
         let writable = !blocked && !state.is_borrowed && state.has_packets();
         let returned = state.is_half_written() || state.flow == Flow::Closed && state.pen.is_some();
         let ordered = state
             .rare
             .as_ref()
             .is_some_and(|rare| !rare.orders.is_empty());
-        if writable || returned || ordered || state.flow == (Flow::Behind { told: false }) {
+        if writable
+            || returned
+            || unladen
+            || ordered
+            || state.flow == (Flow::Behind { told: false })
+        {
             return false;
         }
         state.blocked = blocked;

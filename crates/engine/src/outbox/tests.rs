@@ -386,17 +386,17 @@ fn a_closed_outbox_gives_back_what_it_had_and_takes_nothing() {
 #[test]
 fn a_task_does_not_wait_while_there_is_something_to_do() {
     let outbox = Outbox::new(LIMITS);
-    assert!(outbox.listen(Waker::noop(), false));
+    assert!(outbox.listen(Waker::noop(), false, false));
     outbox.post(packet("a"), 1);
 
-    assert!(!outbox.listen(Waker::noop(), false));
+    assert!(!outbox.listen(Waker::noop(), false, false));
     assert!(
-        outbox.listen(Waker::noop(), true),
+        outbox.listen(Waker::noop(), true, false),
         "it could not write anyway"
     );
     outbox.order(Order::Close(CloseReason::Requested));
 
-    assert!(!outbox.listen(Waker::noop(), true));
+    assert!(!outbox.listen(Waker::noop(), true, false));
 }
 
 #[tokio::test]
@@ -461,4 +461,19 @@ fn an_overflow_in_the_middle_of_rejoining_drops_nothing_that_was_missed() {
     assert_eq!(texts(&entries), ["6", "7"]);
     write(&outbox, &entries);
     assert_eq!(outbox.written(), 7);
+}
+
+#[test]
+fn a_task_that_found_too_many_controls_goes_on_once_somebody_wrote_them() {
+    let outbox = Outbox::new(LIMITS);
+    outbox.send_from(None, packet("a"));
+    outbox.send_from(None, packet("b"));
+    let entries = take(&outbox);
+    let is_laden = outbox.is_laden();
+    assert!(outbox.listen(Waker::noop(), false, is_laden));
+
+    write(&outbox, &entries);
+
+    assert!(!outbox.listen(Waker::noop(), false, is_laden));
+    assert!(outbox.listen(Waker::noop(), false, outbox.is_laden()));
 }
