@@ -11,8 +11,10 @@ import { until } from './harness/until.js';
 
 /** Heartbeats that let a client be silent for as long as a test takes. */
 const PATIENT = { ping_interval: '60s', ping_timeout: '60s' };
-/** An outbox that a burst overflows at once. */
+/** An outbox that overflows once the kernel takes no more for a client that does not read. */
 const TINY = { ...PATIENT, outbox_packets_max: 8 };
+/** Some hundred of these are more than what the kernel keeps. */
+const LARGE = { data: { filler: 'x'.repeat(15_000) } };
 /** Events of three kilobytes: those that fill the server's caches first, and all of them. */
 const WARM = 6_000;
 const TOTAL = 24_000;
@@ -93,18 +95,28 @@ test('a client that falls behind again and again while events keep flowing misse
   const { position } = await server.published(numbered('past', 0));
   await count(server, 'past', 1, 600);
   const sent = { left: 0, right: 0 };
-  const ends = Date.now() + 5_000;
+  let isOver = false;
   const flow = (/** @type {'left' | 'right'} */ side, /** @type {number} */ size) =>
     (async () => {
-      while (Date.now() < ends) {
+      while (!isOver) {
         const from = sent[side] + 1;
-        await count(server, side, from, from + size - 1);
+        await count(server, side, from, from + size - 1, LARGE);
         sent[side] += size;
       }
     })();
+  const stutter = async () => {
+    const within = { deadlineMs: 30_000 };
+    for (let round = 1; round <= 3; round += 1) {
+      slow.pause();
+      await until('being behind', () => falls(server) >= round, within);
+      slow.resume();
+      await until('being live again', () => returns(server) >= round, within);
+    }
+    isOver = true;
+  };
 
-  // Some bursts overflow the outbox, some fit; together they come at any moment of going live again.
-  const flows = [flow('left', 5), flow('right', 40)];
+  // Small bursts and large ones: together they come at any moment of going live again.
+  const flows = [flow('left', 5), flow('right', 40), stutter()];
   await until('being behind', () => falls(server) > 0);
   const ack = await slow.request('subscribe', 'campaign:past', { after: position });
   await Promise.all(flows);
@@ -139,10 +151,12 @@ test('however a burst ends, the client gets all of it without anything further h
 test('a client that is live again hears where its line is, however quiet it is', async (t) => {
   const server = await started(t, { engine: TINY, session: { sync_interval: '100ms' } });
   const one = await joined(t, server, ['campaign:quiet']);
+  one.pause();
   await until('being behind', async () => {
-    await count(server, 'quiet', 1, 500);
+    await count(server, 'quiet', 1, 50, LARGE);
     return falls(server) > 0;
   });
+  one.resume();
   await logged(server, 'live again');
 
   const heard = one.syncs.length;
@@ -232,6 +246,15 @@ function events(wire) {
 /** @param {import('./harness/server.js').Server} server */
 function falls(server) {
   return server.logs().filter(({ message }) => message === 'behind').length;
+}
+
+/**
+ * How often somebody went live again.
+ *
+ * @param {import('./harness/server.js').Server} server
+ */
+function returns(server) {
+  return server.logs().filter(({ message }) => message === 'live again').length;
 }
 
 /**
