@@ -106,7 +106,7 @@ async fn a_body_beyond_the_limit_is_refused_and_the_session_stays() {
     let fits = format!("4{}", "a".repeat(999_999));
 
     let announced = server.push(&sid, &format!("{fits}a")).await;
-    let chunked = server
+    let put = server
         .request_with("PUT", &format!("EIO=4&transport=polling&sid={sid}"), "", "")
         .await;
     let target = format!("/socket.io/?EIO=4&transport=polling&sid={sid}");
@@ -120,7 +120,7 @@ async fn a_body_beyond_the_limit_is_refused_and_the_session_stays() {
 
     assert_eq!((announced.status, &*announced.body), (413, ""));
     assert_eq!(unannounced.unwrap().status, 413);
-    assert_eq!((chunked.status, &*chunked.body), (500, ""));
+    assert_eq!((put.status, &*put.body), (500, ""));
     assert_eq!(server.push(&sid, &fits).await.body, "ok");
     assert_eq!(server.poll(&sid).await.body, fits);
 }
