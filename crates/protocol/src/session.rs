@@ -204,7 +204,11 @@ impl Session {
         match self.heartbeat {
             Heartbeat::Resting => {
                 self.heartbeat = Heartbeat::AwaitingPong;
-                self.heartbeat_deadline = now + self.config.ping_timeout;
+                // From when the ping was due: a timer is always a little late, and the client
+                // knows nothing of that. A driver that is very late leaves it half of its time.
+                let ping_timeout = self.config.ping_timeout;
+                self.heartbeat_deadline =
+                    (self.heartbeat_deadline + ping_timeout).max(now + ping_timeout / 2);
                 Some(Signal::Ping)
             }
             Heartbeat::AwaitingPong => self.close(CloseReason::PingTimeout),
@@ -258,6 +262,15 @@ impl Session {
             .into_iter()
             .flatten()
             .fold(self.heartbeat_deadline, Instant::min)
+    }
+
+    /// When the session has ended if nothing more comes of the client, whether the ping has been
+    /// sent by then or not.
+    pub fn expires_at(&self) -> Instant {
+        match self.heartbeat {
+            Heartbeat::Resting => self.heartbeat_deadline + self.config.ping_timeout,
+            Heartbeat::AwaitingPong => self.heartbeat_deadline,
+        }
     }
 
     /// Whether the client owes a pong. A driver that has not read what the client sent must do so

@@ -78,6 +78,44 @@ impl Pending {
     }
 }
 
+/// A connection for several requests, one after the other.
+pub(crate) struct KeptAlive(TcpStream);
+
+impl KeptAlive {
+    pub(crate) async fn connect(server: &Server) -> Self {
+        Self(TcpStream::connect(server.address).await.unwrap())
+    }
+
+    pub(crate) async fn ask(&mut self, method: &str, target: &str, body: &str) -> Answer {
+        let request = request(method, target, "", body);
+        let request = String::from_utf8(request).unwrap();
+        let request = request.replace("Connection: close\r\n", "");
+        self.0.write_all(request.as_bytes()).await.unwrap();
+        let answer = tokio::time::timeout(PATIENCE, self.read()).await;
+        answer.expect("an answer").unwrap()
+    }
+
+    async fn read(&mut self) -> std::io::Result<Answer> {
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            head.push(self.0.read_u8().await?);
+        }
+        let head = String::from_utf8(head).unwrap();
+        let mut answer = Answer {
+            status: head[9..12].parse().unwrap(),
+            head,
+            body: String::new(),
+        };
+        let len = answer
+            .header("content-length")
+            .map_or(0, |len| len.parse().unwrap());
+        let mut body = vec![0; len];
+        self.0.read_exact(&mut body).await?;
+        answer.body = String::from_utf8(body).unwrap();
+        Ok(answer)
+    }
+}
+
 pub(crate) fn request(method: &str, target: &str, headers: &str, body: &str) -> Vec<u8> {
     let len = body.len();
     let len = if method == "POST" {
