@@ -310,7 +310,7 @@ impl Session {
     fn await_attachments(&mut self, now: Instant) -> Option<Signal<'static>> {
         let joined = |member: &Member| member.state == MemberState::Joined;
         if !self.members.iter().any(joined) {
-            return self.close(CloseReason::Misused);
+            return self.close(CloseReason::AttachmentsEarly);
         }
         self.attachments_deadline = Some(now + self.config.attachments_timeout);
         None
@@ -353,7 +353,7 @@ impl Session {
             }
             Some(_) => return self.close(CloseReason::Misused),
             None if self.members.len() >= self.config.namespaces_max => {
-                return self.close(CloseReason::Misused);
+                return self.close(CloseReason::TooManyNamespaces);
             }
             None => {}
         }

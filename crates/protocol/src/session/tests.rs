@@ -286,7 +286,7 @@ fn one_namespace_too_many_closes_the_session() {
 
     client.send("40/b");
 
-    client.assert_closed(CloseReason::Misused);
+    client.assert_closed(CloseReason::TooManyNamespaces);
 }
 
 #[test]
@@ -324,7 +324,7 @@ fn attachments_of_a_stranger_close_the_session() {
 
     client.send(r#"451-["a",{"_placeholder":true,"num":0}]"#);
 
-    client.assert_closed(CloseReason::Misused);
+    client.assert_closed(CloseReason::AttachmentsEarly);
 }
 
 #[test]
