@@ -35,10 +35,10 @@ pub(crate) fn refused(code: ErrorCode) -> Answer {
     text(status, "application/json", code.body().into())
 }
 
-/// The same to a request for a WebSocket, which reads no JSON.
-pub(crate) fn upgrade_refused(status: StatusCode, message: &'static str) -> Box<Answer> {
-    let body = Bytes::from_static(message.as_bytes());
-    Box::new(closing(text(status, "text/html", body)))
+/// The same to a request for a WebSocket, which reads no JSON and knows no status but this one.
+pub(crate) fn upgrade_refused(cause: Cause) -> Answer {
+    let body = Bytes::from_static(cause.code().message().as_bytes());
+    closing(text(StatusCode::BAD_REQUEST, "text/html", body))
 }
 
 /// The same answer, with the end of the connection after it.

@@ -12,6 +12,7 @@ mod logs;
 mod origin;
 mod polling;
 mod proxies;
+mod refusals;
 mod server;
 mod socket_io;
 mod upgrade;

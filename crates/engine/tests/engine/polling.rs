@@ -183,7 +183,7 @@ async fn packets_without_a_meaning_are_ignored() {
 
 /// Sends a POST whose body lacks a byte, and waits until the session knows of it: until then a
 /// second one would be the first.
-async fn start_push(server: &Server, sid: &str) -> Pending {
+pub(crate) async fn start_push(server: &Server, sid: &str) -> Pending {
     let target = format!("/socket.io/?EIO=4&transport=polling&sid={sid}");
     let head = format!(
         "POST {target} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\nExpect: 100-continue\r\n\r\n"
