@@ -27,6 +27,7 @@ pub(crate) enum Cause {
     WriteTimeout,
     // Of the client.
     BinaryBody,
+    ClientFile,
     Method,
     NotHttp,
     Origin,
@@ -43,7 +44,7 @@ pub(crate) enum Cause {
 }
 
 impl Cause {
-    const ALL: [Self; 28] = [
+    const ALL: [Self; 29] = [
         Self::Draining,
         Self::Randomness,
         Self::BodyTimeout,
@@ -59,6 +60,7 @@ impl Cause {
         Self::UpgradeTimeout,
         Self::WriteTimeout,
         Self::BinaryBody,
+        Self::ClientFile,
         Self::Method,
         Self::NotHttp,
         Self::Origin,
@@ -92,6 +94,7 @@ impl Cause {
             Self::UpgradeTimeout => "upgrade_timeout",
             Self::WriteTimeout => "write_timeout",
             Self::BinaryBody => "binary_body",
+            Self::ClientFile => "client_file",
             Self::Method => "method",
             Self::NotHttp => "not_http",
             Self::Origin => "origin",

@@ -18,7 +18,7 @@ use tokio::time::Instant;
 use tracing::{debug, warn};
 
 use crate::{
-    Application, Client, Handshake,
+    Application, Client, Handshake, Layer,
     admission::{Admissions, Place, Unopened},
     connection::{self, Connection},
     engine::{Found, Shared, Tasks},
@@ -58,7 +58,10 @@ impl<A: Application> Asked<'_, A> {
             origin::allow_preflight(&headers, answer.headers_mut());
             return Ok((answer, None));
         }
-        let (answered, takeover) = if headers.contains_key(UPGRADE) {
+        let (answered, takeover) = if self.is_for_client_file() {
+            let answer = response::client_elsewhere();
+            (Err(self.refuse_with(Cause::ClientFile, answer)), None)
+        } else if headers.contains_key(UPGRADE) {
             match self.upgrade() {
                 Ok((answer, takeover)) => (Ok(answer), Some(takeover)),
                 Err(refused) => (Err(refused), None),
@@ -86,7 +89,16 @@ impl<A: Application> Asked<'_, A> {
     /// Whether the request names no session, and so is to open one.
     fn is_handshake(&self) -> bool {
         let query = Query::parse(self.request.uri().query().unwrap_or_default());
-        matches!(query.session, SessionParameter::Absent)
+        matches!(query.session, SessionParameter::Absent) && !self.is_for_client_file()
+    }
+
+    /// Whether a page wants the script of the client, or its map, as Node's server has them.
+    fn is_for_client_file(&self) -> bool {
+        let Shared { config, .. } = &**self.shared;
+        let path = self.request.uri().path();
+        let file = path.strip_prefix(&config.path).unwrap_or_default();
+        let script = file.strip_suffix(".map").unwrap_or(file);
+        config.layer == Layer::SocketIo && CLIENT_FILES.contains(&script)
     }
 
     async fn plain(self) -> Result<Answered, Aborted> {
@@ -290,6 +302,14 @@ impl<A: Application> Asked<'_, A> {
         ))
     }
 }
+
+/// The scripts that Node's server serves by default.
+const CLIENT_FILES: [&str; 4] = [
+    "socket.io.js",
+    "socket.io.min.js",
+    "socket.io.esm.min.js",
+    "socket.io.msgpack.min.js",
+];
 
 /// A request that is turned away: counted and logged already, not answered yet.
 struct Refused {

@@ -41,6 +41,15 @@ pub(crate) fn upgrade_refused(cause: Cause) -> Answer {
     closing(text(StatusCode::BAD_REQUEST, "text/html", body))
 }
 
+/// Node's server has the client's script at this address; this one does not.
+pub(crate) fn client_elsewhere() -> Answer {
+    let body = Bytes::from_static(
+        b"The client is not served here. Bundle the package socket.io-client, or put its \
+          dist/socket.io.min.js among the files of your own site.\n",
+    );
+    text(StatusCode::NOT_FOUND, "text/plain; charset=UTF-8", body)
+}
+
 /// The same answer, with the end of the connection after it.
 pub(crate) fn closing(mut answer: Answer) -> Answer {
     let headers = answer.headers_mut();

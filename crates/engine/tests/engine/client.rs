@@ -96,11 +96,7 @@ impl KeptAlive {
     }
 
     async fn read(&mut self) -> std::io::Result<Answer> {
-        let mut head = Vec::new();
-        while !head.ends_with(b"\r\n\r\n") {
-            head.push(self.0.read_u8().await?);
-        }
-        let head = String::from_utf8(head).unwrap();
+        let head = head(&mut self.0).await?;
         let mut answer = Answer {
             status: head[9..12].parse().unwrap(),
             head,
@@ -114,6 +110,14 @@ impl KeptAlive {
         answer.body = String::from_utf8(body).unwrap();
         Ok(answer)
     }
+}
+
+async fn head(stream: &mut TcpStream) -> std::io::Result<String> {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        head.push(stream.read_u8().await?);
+    }
+    Ok(String::from_utf8(head).unwrap())
 }
 
 pub(crate) fn request(method: &str, target: &str, headers: &str, body: &str) -> Vec<u8> {
@@ -268,21 +272,7 @@ impl WebSocket {
         query: &str,
         headers: &str,
     ) -> Result<Self, Answer> {
-        let request = format!(
-            "GET /socket.io/?{query} HTTP/1.1\r\nHost: localhost\r\n{UPGRADE}{headers}\r\n"
-        );
-        let mut stream = TcpStream::connect(server.address).await.unwrap();
-        stream.write_all(request.as_bytes()).await.unwrap();
-        let mut head = Vec::new();
-        while !head.ends_with(b"\r\n\r\n") {
-            head.push(
-                tokio::time::timeout(PATIENCE, stream.read_u8())
-                    .await
-                    .unwrap()
-                    .unwrap(),
-            );
-        }
-        let head = String::from_utf8(head).unwrap();
+        let (mut stream, head) = Self::ask(server, query, headers).await;
         if head.starts_with("HTTP/1.1 101 ") {
             assert!(head.contains("s3pPLMBiTxaQ9kYGzzhZRbK+xOo="), "{head}");
             return Ok(Self(stream));
@@ -294,6 +284,17 @@ impl WebSocket {
             head,
             body,
         })
+    }
+
+    /// Asks for a WebSocket, and reads the head of the answer.
+    pub(crate) async fn ask(server: &Server, query: &str, headers: &str) -> (TcpStream, String) {
+        let request = format!(
+            "GET /socket.io/?{query} HTTP/1.1\r\nHost: localhost\r\n{UPGRADE}{headers}\r\n"
+        );
+        let mut stream = TcpStream::connect(server.address).await.unwrap();
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let head = tokio::time::timeout(PATIENCE, head(&mut stream)).await;
+        (stream, head.expect("an answer").unwrap())
     }
 
     pub(crate) async fn send(&mut self, text: &str) {

@@ -21,6 +21,20 @@ async fn several_packets_come_back_in_one_body() {
     );
 }
 
+/// engineioxide 0.17.4: in version 3 a binary packet was `b4` and base64. Here the `4` is base64.
+#[tokio::test]
+async fn a_binary_packet_has_no_type() {
+    let server = Server::start(echo(quiet())).await;
+    let sid = server.open().await;
+
+    assert_eq!(server.push(&sid, "b4AAA").await.body, "ok");
+
+    assert_eq!(server.poll(&sid).await.body, "b4AAA");
+    let version_3 = server.push(&sid, "b4AQIDBA==").await;
+    assert_eq!((version_3.status, &*version_3.body), (400, ""));
+    server.assert_unknown(&sid).await;
+}
+
 #[tokio::test]
 async fn a_poll_is_held_until_there_is_something() {
     let server = Server::start(echo(quiet())).await;

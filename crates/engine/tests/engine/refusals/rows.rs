@@ -158,6 +158,15 @@ pub(super) fn refused() -> Vec<Row> {
             Close(None),
         ),
         (
+            "client_file",
+            quiet(),
+            Raw(
+                b"GET /socket.io/socket.io.js HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
+                    .to_vec(),
+            ),
+            Status(404),
+        ),
+        (
             "probe_invalid",
             quiet(),
             Do(|server| Box::pin(probe(server, "4hello"))),
