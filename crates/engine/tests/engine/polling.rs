@@ -199,6 +199,10 @@ async fn packets_without_a_meaning_are_ignored() {
 /// second one would be the first.
 pub(crate) async fn start_push(server: &Server, sid: &str) -> Pending {
     let target = format!("/socket.io/?EIO=4&transport=polling&sid={sid}");
+    start_push_to(server, &target).await
+}
+
+pub(crate) async fn start_push_to(server: &Server, target: &str) -> Pending {
     let head = format!(
         "POST {target} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\nExpect: 100-continue\r\n\r\n"
     );
