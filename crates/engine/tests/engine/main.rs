@@ -9,6 +9,7 @@ mod heartbeat;
 mod hostile;
 mod limits;
 mod logs;
+mod official;
 mod origin;
 mod polling;
 mod proxies;
