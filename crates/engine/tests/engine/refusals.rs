@@ -45,8 +45,13 @@ type Row = (&'static str, Config, Act, Told);
 /// no test (`a_session_that_asks_during_the_drain_is_turned_away_and_counted`).
 const UNSHOWN: [&str; 2] = ["draining", "randomness"];
 
-/// Ends that are nobody's refusal.
-const WANTED: [&str; 3] = ["transport_closed", "requested", "shutting_down"];
+/// Ends that are nobody's refusal, or the application's.
+const WANTED: [&str; 4] = [
+    "transport_closed",
+    "requested",
+    "shutting_down",
+    "rate_limited",
+];
 
 #[tokio::test]
 async fn whoever_is_turned_away_is_told_counted_and_logged() {
@@ -114,6 +119,7 @@ async fn a_session_that_is_ended_is_told_counted_and_logged() {
 async fn a_handshake_counts_by_what_became_of_it_on_either_transport() {
     let results = [
         ("connections_max", "unavailable"),
+        ("connections_per_address", "limited"),
         ("connections_per_address_max", "limited"),
         ("handshakes_per_second_max", "unavailable"),
         ("unjoined_max", "unavailable"),

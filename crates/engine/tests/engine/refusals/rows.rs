@@ -70,6 +70,12 @@ pub(super) fn refused() -> Vec<Row> {
             Status(503),
         ),
         (
+            "connections_per_address",
+            full(|c| c.doors.connections_per_address = "1/h".parse().unwrap()),
+            Request("GET", open, ""),
+            Status(429),
+        ),
+        (
             "connections_per_address_max",
             full(|c| c.connections_per_address_max = 0),
             Request("GET", open, ""),
