@@ -254,6 +254,16 @@ impl<A: Application> Connection<A> {
         Some(Instant::from_std(self.session.poll_timeout()))
     }
 
+    /// Tells the requests of a polling client until when there is a session.
+    fn tell_expiry(&self) {
+        if let Transport::Polling(polling) = &self.transport {
+            let is_told = self.closing.is_none() && self.session_deadline().is_some();
+            polling
+                .mailbox
+                .expire(is_told.then(|| Instant::from_std(self.session.expires_at())));
+        }
+    }
+
     fn write_deadline(&self) -> Option<Instant> {
         match &self.transport {
             Transport::WebSocket(socket) => socket.write_deadline(self.shared.config.write_timeout),
@@ -295,6 +305,7 @@ impl<A: Application> Future for Connection<A> {
             let blocked = this.poll_output(context);
             this.again |= was_laden && !this.outbox.is_laden();
             this.poll_time();
+            this.tell_expiry();
             if this.is_done() {
                 return Poll::Ready(());
             }

@@ -180,10 +180,12 @@ async fn speak_http<A, F, B>(
             poll_fn(|context| connection.poll_without_shutdown(context)).await
         }
     };
-    if let Err(error) = outcome {
-        debug!(client = %address, %error, "request failed");
-    }
     let parts = connection.into_parts();
+    if let Err(error) = outcome {
+        let is_begun = !parts.read_buf.is_empty();
+        let refused = &shared.refused;
+        refused.no_request(address, &error, is_begun, Instant::now());
+    }
     let stream = parts.io.into_inner();
     if stream.has_given_up() {
         return give_up(&stream.into_inner(), address, &shared);

@@ -118,7 +118,7 @@ fn connections(page: &mut Exposition, snapshot: &Snapshot) {
     );
     page.counters(
         "switchboard_refused_total",
-        "Connections, requests and sessions that were turned away, by reason: the name of the limit.",
+        "Connections, requests and sessions that were turned away, by reason.",
         "reason",
         &counts.refused,
     );
