@@ -14,12 +14,13 @@ pub(crate) enum Cause {
     ConnectionsPerAddressMax,
     HandshakesPerSecondMax,
     HttpConnectionsMax,
+    TlsHandshake,
     UnjoinedMax,
     WriteTimeout,
 }
 
 impl Cause {
-    const ALL: [Self; 9] = [
+    const ALL: [Self; 10] = [
         Self::Draining,
         Self::Origin,
         Self::ConnectionsMax,
@@ -27,6 +28,7 @@ impl Cause {
         Self::ConnectionsPerAddressMax,
         Self::HandshakesPerSecondMax,
         Self::HttpConnectionsMax,
+        Self::TlsHandshake,
         Self::UnjoinedMax,
         Self::WriteTimeout,
     ];
@@ -41,6 +43,7 @@ impl Cause {
             Self::ConnectionsPerAddressMax => "connections_per_address_max",
             Self::HandshakesPerSecondMax => "handshakes_per_second_max",
             Self::HttpConnectionsMax => "http_connections_max",
+            Self::TlsHandshake => "tls_handshake",
             Self::UnjoinedMax => "unjoined_max",
             Self::WriteTimeout => "write_timeout",
         }

@@ -14,5 +14,6 @@ mod polling;
 mod proxies;
 mod server;
 mod socket_io;
+mod tls;
 mod upgrade;
 mod websocket;
