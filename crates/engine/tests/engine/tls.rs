@@ -66,7 +66,7 @@ async fn whoever_speaks_something_else_is_closed_and_counted() {
         &b"GET /socket.io/?EIO=4&transport=polling HTTP/1.1\r\nHost: localhost\r\n\r\n"[..],
         b"\x00\x01\x02\x03\x04\x05\x06\x07",
         b"\x16\x03\x01\xff\xff\xff\xff\xff\xff\xff",
-        &[0xff; 100_000],
+        &vec![0xff; 100_000],
     ]
     .into_iter()
     .enumerate()
@@ -166,11 +166,11 @@ fn frame(len: usize) -> Vec<u8> {
     match len {
         ..126 => frame.push(0x80 | u8::try_from(len).unwrap()),
         126..=0xffff => {
-            frame.push(0x80 | 126);
+            frame.push(0xfe);
             frame.extend(u16::try_from(len).unwrap().to_be_bytes());
         }
         _ => {
-            frame.push(0x80 | 127);
+            frame.push(0xff);
             frame.extend((len as u64).to_be_bytes());
         }
     }
