@@ -1,6 +1,7 @@
 // @ts-check
 /** nginx and Caddy in front, as examples/proxy has them: one origin for the CRM's pages and for Switchboard. */
 import assert from 'node:assert/strict';
+import { request } from 'node:http';
 import { after, describe, test } from 'node:test';
 
 import { dial, TRANSPORTS } from './harness/client.js';
@@ -8,10 +9,13 @@ import { Crm, PROXIES, startFront } from './harness/front.js';
 import { startServer } from './harness/server.js';
 import { KEYS, WEBHOOK } from './harness/settings.js';
 import { claims, signHs256 } from './harness/tokens.js';
+import { until } from './harness/until.js';
 import { deliver, fixtures } from './harness/webhook.js';
 
 const webhook = { endpoint: 'acme', tenant: 'acme', app_secret: WEBHOOK.appSecret, verify_token: WEBHOOK.verifyToken };
-const server = await startServer({ settings: { webhooks: { meta: [webhook] } } });
+const server = await startServer({
+  settings: { server: { trusted_proxies: ['127.0.0.1'] }, webhooks: { meta: [webhook] } },
+});
 const crm = new Crm();
 const behind = { switchboard: Number(new URL(server.url).port), crm: await crm.start() };
 after(async () => {
@@ -67,6 +71,20 @@ for (const name of /** @type {Array<keyof typeof PROXIES>} */ (Object.keys(PROXI
       assert.equal(answer.status, 202, await answer.text());
     });
 
+    test('a client has its own address, whatever it says of it', async () => {
+      const refusals = () =>
+        server.logs().filter((log) => log.message === 'authentication failed' && /127\.0\.0\.2/.test(String(log.client))).length;
+      const before = refusals();
+      const liar = { 'X-Forwarded-For': '203.0.113.7' };
+      const opened = await ask(`${url}/socket.io/?EIO=4&transport=polling`, 'GET', liar);
+      const { sid } = JSON.parse(opened.slice(1));
+
+      await ask(`${url}/socket.io/?EIO=4&transport=polling&sid=${sid}`, 'POST', liar, '40{"token":"nonsense"}');
+
+      await until('a refusal in the log', () => refusals() === before + 1);
+      assert.ok(!server.lines().some((line) => line.includes('203.0.113')));
+    });
+
     test('a webhook passes byte for byte, so that its signature is right', async () => {
       const [{ bytes }] = fixtures();
 
@@ -87,6 +105,26 @@ for (const name of /** @type {Array<keyof typeof PROXIES>} */ (Object.keys(PROXI
 function connect(url, transports, origin) {
   const token = signHs256(claims({ user: 'ana', tenant: 'acme', rooms: ['*'] }));
   return dial(url, { token, user: 'ana', tenant: 'acme', transports, extraHeaders: { Origin: origin } });
+}
+
+/**
+ * A request from another address of this machine.
+ *
+ * @param {string} url
+ * @param {string} method
+ * @param {Record<string, string>} headers
+ * @param {string} [body]
+ * @returns {Promise<string>}
+ */
+function ask(url, method, headers, body) {
+  return new Promise((resolve, reject) => {
+    const asking = request(url, { method, headers, localAddress: '127.0.0.2' }, (answer) => {
+      let text = '';
+      answer.setEncoding('utf8').on('data', (part) => (text += part));
+      answer.on('end', () => resolve(text));
+    });
+    asking.on('error', reject).end(body);
+  });
 }
 
 /**
