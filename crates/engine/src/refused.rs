@@ -22,6 +22,7 @@ pub(crate) enum Cause {
     HeaderTimeout,
     HttpConnectionsMax,
     PayloadMax,
+    TlsHandshake,
     UnjoinedMax,
     UpgradeTimeout,
     WriteTimeout,
@@ -44,7 +45,7 @@ pub(crate) enum Cause {
 }
 
 impl Cause {
-    const ALL: [Self; 29] = [
+    const ALL: [Self; 30] = [
         Self::Draining,
         Self::Randomness,
         Self::BodyTimeout,
@@ -56,6 +57,7 @@ impl Cause {
         Self::HeaderTimeout,
         Self::HttpConnectionsMax,
         Self::PayloadMax,
+        Self::TlsHandshake,
         Self::UnjoinedMax,
         Self::UpgradeTimeout,
         Self::WriteTimeout,
@@ -90,6 +92,7 @@ impl Cause {
             Self::HeaderTimeout => "header_timeout",
             Self::HttpConnectionsMax => "http_connections_max",
             Self::PayloadMax => "payload_max",
+            Self::TlsHandshake => "tls_handshake",
             Self::UnjoinedMax => "unjoined_max",
             Self::UpgradeTimeout => "upgrade_timeout",
             Self::WriteTimeout => "write_timeout",

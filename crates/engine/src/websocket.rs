@@ -10,16 +10,15 @@ use switchboard_metrics::Counter;
 use switchboard_protocol::websocket::{CloseCode, FrameDecoder};
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
-    net::TcpStream,
     time::Instant,
 };
 
-use crate::{Outbox, Packet, outbox::Entry, writer::Writer};
+use crate::{Outbox, Packet, outbox::Entry, stream::Stream, writer::Writer};
 
 /// A bare socket that speaks WebSocket. While idle it holds nothing but the socket.
 #[derive(Debug)]
 pub(crate) struct WebSocket {
-    stream: TcpStream,
+    stream: Stream,
     pub(crate) decoder: FrameDecoder,
     writer: Writer,
     backlog: Backlog,
@@ -34,7 +33,7 @@ pub(crate) struct Backlog {
 
 impl WebSocket {
     /// Takes over a socket after its handshake, with what was read beyond it.
-    pub(crate) fn new(stream: TcpStream, leftover: &Bytes, base64: bool) -> Self {
+    pub(crate) fn new(stream: Stream, leftover: &Bytes, base64: bool) -> Self {
         Self {
             stream,
             decoder: FrameDecoder::new(),

@@ -10,12 +10,13 @@ use std::{
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use switchboard_metrics::Counter;
-use tokio::{io::AsyncWrite, net::TcpStream, time::Instant};
+use tokio::{io::AsyncWrite, time::Instant};
 
 use crate::{
     Outbox, Packet,
     outbox::{Entry, Written},
     packet::{Frame, FrameKind},
+    stream::Stream,
 };
 
 /// Writes whole packets to one socket, as many as there are in one vectored write.
@@ -48,7 +49,7 @@ impl Writer {
     pub(crate) fn poll_drain(
         &mut self,
         context: &mut Context<'_>,
-        stream: &mut TcpStream,
+        stream: &mut Stream,
         outbox: &Outbox,
         bytes_out: &Counter,
     ) -> Poll<io::Result<()>> {
@@ -58,7 +59,7 @@ impl Writer {
                 outbox.refill(&mem::take(&mut written), &mut self.entries);
                 if self.entries.is_empty() {
                     self.entries = VecDeque::new();
-                    return Poll::Ready(Ok(()));
+                    return self.poll_settle(context, stream);
                 }
                 self.convert();
             }
@@ -74,13 +75,13 @@ impl Writer {
     pub(crate) fn poll_flush(
         &mut self,
         context: &mut Context<'_>,
-        stream: &mut TcpStream,
+        stream: &mut Stream,
         bytes_out: &Counter,
     ) -> Poll<io::Result<()>> {
         while !self.entries.is_empty() {
             ready!(self.poll_write(context, stream, &mut Written::default(), bytes_out))?;
         }
-        Poll::Ready(Ok(()))
+        self.poll_settle(context, stream)
     }
 
     /// Adds what the outbox does not know of.
@@ -107,7 +108,7 @@ impl Writer {
     fn poll_write(
         &mut self,
         context: &mut Context<'_>,
-        stream: &mut TcpStream,
+        stream: &mut Stream,
         written: &mut Written,
         bytes_out: &Counter,
     ) -> Poll<io::Result<()>> {
@@ -127,6 +128,21 @@ impl Writer {
                 Poll::Pending
             }
         }
+    }
+
+    /// Lets the socket take what TLS keeps of what was written.
+    fn poll_settle(
+        &mut self,
+        context: &mut Context<'_>,
+        stream: &mut Stream,
+    ) -> Poll<io::Result<()>> {
+        let flushed = Pin::new(stream).poll_flush(context);
+        if flushed.is_pending() {
+            self.stalled_since.get_or_insert_with(Instant::now);
+        } else {
+            self.stalled_since = None;
+        }
+        flushed
     }
 
     fn advance(&mut self, len: usize, written: &mut Written) {

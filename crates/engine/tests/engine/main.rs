@@ -16,5 +16,6 @@ mod proxies;
 mod refusals;
 mod server;
 mod socket_io;
+mod tls;
 mod upgrade;
 mod websocket;

@@ -60,7 +60,9 @@ fn hash(key: &str, value: &Value, directory: &Path) -> u64 {
         Value::Text(text) | Value::Untyped(text) => text.hash(&mut hasher),
         other => format!("{other:?}").hash(&mut hasher),
     }
+    // A certificate is read again by itself when its file changes.
     if key.ends_with("_file")
+        && !key.starts_with("tls_")
         && let Some(name) = value.as_text()
     {
         // What cannot be read is refused elsewhere.
