@@ -106,7 +106,7 @@ struct Shared {
 
 impl Server {
     /// Starts a server on `listeners`, and returns once it accepts connections. A single
-    /// [`TcpListener`](tokio::net::TcpListener) makes one without `/metrics`.
+    /// [`TcpListener`] makes one without `/metrics`.
     ///
     /// # Errors
     ///
