@@ -32,7 +32,8 @@ bench: ## The table against peers, about 20 minutes; `bench/run --help` for less
 	./bench/run
 
 prepare: node_modules
-	@for tool in strace; do \
+	@PATH="$$PATH:/usr/sbin"; \
+	for tool in strace openssl nginx caddy; do \
 	  command -v $$tool >/dev/null || missing="$$missing $$tool"; \
 	done; \
 	if [ -n "$$missing" ]; then \

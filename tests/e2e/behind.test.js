@@ -42,6 +42,7 @@ test('a client that stops reading costs little, slows nobody, and then gets ever
   }
 
   await logged(server, 'behind');
+  await until('a session that is behind', async () => (await behind(server)) > 0);
   assert.equal(slow.received.length, 0, 'it has read nothing meanwhile');
   const grown = residentMib(server) - before;
   t.diagnostic(`resident memory grew by ${grown.toFixed(1)} MiB`);
@@ -50,6 +51,7 @@ test('a client that stops reading costs little, slows nobody, and then gets ever
   await receives(slow, 'flood', TOTAL);
   await until('the answers to the pings', () => pings.every((ping) => slow.isAcked(ping)));
   await logged(server, 'live again');
+  await until('nobody who is behind', async () => (await behind(server)) === 0);
   await count(server, 'flood', TOTAL + 1, TOTAL + 1, filler);
   await Promise.all([prompt, slow].map((one) => receives(one, 'flood', TOTAL + 1)));
   assertCounted(prompt.received, 'flood', 1, TOTAL + 1);
@@ -80,10 +82,12 @@ test('a stock client that is stopped for a while gets everything, in order and o
   child.signal('SIGSTOP');
   await count(server, 'stopped', 1, 10_000, filler);
   await logged(server, 'behind');
+  await until('a session that is behind', async () => (await behind(server)) > 0);
   child.signal('SIGCONT');
 
   await until('the last event', () => child.stdout.at(-1) === '10000', { state: () => child.stdout.slice(-5) });
   await logged(server, 'live again');
+  await until('nobody who is behind', async () => (await behind(server)) === 0);
   await count(server, 'stopped', 10_001);
   await until('a live event', () => child.stdout.at(-1) === '10001');
   assert.deepEqual(child.stdout.slice(1), range(1, 10_001).map(String));
@@ -241,6 +245,17 @@ async function receives(wire, campaign, n) {
  */
 function events(wire) {
   return wire.received.filter(({ event }) => event !== 'pong');
+}
+
+/**
+ * How many sessions are behind, as the operator sees it.
+ *
+ * @param {import('./harness/server.js').Server} server
+ */
+async function behind(server) {
+  const gauge = /^switchboard_sessions_behind (\d+)$/m.exec(await server.metrics());
+  assert.ok(gauge !== null, 'a gauge of sessions that are behind');
+  return Number(gauge[1]);
 }
 
 /** @param {import('./harness/server.js').Server} server */

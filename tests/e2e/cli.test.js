@@ -446,7 +446,7 @@ test('--version says which it is', async () => {
 });
 
 test('every command shows an example in its help', async () => {
-  for (const command of [['init'], ['serve'], ['demo'], ['token'], ['publish'], ['listen'], ['config', 'check']]) {
+  for (const command of [['init'], ['serve'], ['demo'], ['token'], ['publish'], ['listen'], ['producer', 'list'], ['config', 'check']]) {
     const { code, stdout } = await run([...command, '--help']);
     assert.equal(code, 0, command.join(' '));
     assert.match(stdout, new RegExp(`switchboard ${command.join(' ')}\\b`), command.join(' '));

@@ -4,14 +4,11 @@
 //! cargo run -p switchboard-engine --example fixture -- engineio|socketio [--port 3000]
 //! ```
 
-use std::{convert::Infallible, io, net::Ipv4Addr, net::Ipv6Addr, sync::Arc, time::Duration};
+use std::{io, net::Ipv4Addr, net::Ipv6Addr, sync::Arc, time::Duration};
 
-use bytes::Bytes;
-use http::{Request, Response, StatusCode};
-use http_body_util::Full;
 use switchboard_engine::{
     Admission, Application, Config, Connect, DisconnectReason, Doors, Engine, Handling, Incoming,
-    Layer, Origins, Refusal, SocketHandle, serve,
+    Layer, NotFound, Origins, Refusal, SocketHandle, serve,
 };
 use tokio::net::TcpListener;
 
@@ -86,27 +83,4 @@ impl Application for Fixture {
     }
 
     fn disconnect(self: &Arc<Self>, _socket: SocketHandle, _reason: DisconnectReason) {}
-}
-
-/// Everything outside of the engine's path.
-#[derive(Clone)]
-struct NotFound;
-
-impl<R> tower_service::Service<Request<R>> for NotFound {
-    type Response = Response<Full<Bytes>>;
-    type Error = Infallible;
-    type Future = std::future::Ready<Result<Self::Response, Infallible>>;
-
-    fn poll_ready(
-        &mut self,
-        _context: &mut std::task::Context<'_>,
-    ) -> std::task::Poll<Result<(), Infallible>> {
-        std::task::Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, _request: Request<R>) -> Self::Future {
-        let mut response = Response::new(Full::default());
-        *response.status_mut() = StatusCode::NOT_FOUND;
-        std::future::ready(Ok(response))
-    }
 }

@@ -68,6 +68,9 @@ pub struct Config {
     pub handshakes_per_second_max: u32,
     /// Most TCP connections that still speak HTTP, default 100 000. One more is closed at once.
     pub http_connections_max: usize,
+    /// Time a client has to agree on TLS, default 10 s, where it is spoken. Until then it counts among
+    /// `http_connections_max`.
+    pub tls_timeout: Duration,
     /// Time a client has to send the head of an HTTP request, also between two requests of one
     /// connection, default 60 s.
     pub header_timeout: Duration,
@@ -174,6 +177,7 @@ impl Default for Config {
             unjoined_max: 10_000,
             handshakes_per_second_max: 10_000,
             http_connections_max: 100_000,
+            tls_timeout: Duration::from_secs(10),
             header_timeout: Duration::from_mins(1),
             headers_max: 100,
             header_bytes_max: 16 << 10,

@@ -274,6 +274,16 @@ impl<A: Application> Connection<A> {
         Some(Instant::from_std(self.session.poll_timeout()))
     }
 
+    /// Tells the requests of a polling client until when there is a session.
+    fn tell_expiry(&self) {
+        if let Transport::Polling(polling) = &self.transport {
+            let is_told = !self.is_closing() && self.session_deadline().is_some();
+            polling
+                .mailbox
+                .expire(is_told.then(|| Instant::from_std(self.session.expires_at())));
+        }
+    }
+
     fn write_deadline(&self) -> Option<Instant> {
         match &self.transport {
             Transport::WebSocket(socket) => {
@@ -320,6 +330,7 @@ impl<A: Application> Future for Connection<A> {
             let is_laden = this.outbox.is_laden();
             this.again |= was_laden && !is_laden;
             this.poll_time();
+            this.tell_expiry();
             if this.is_done() {
                 return Poll::Ready(());
             }

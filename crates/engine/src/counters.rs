@@ -1,9 +1,8 @@
 use std::{collections::BTreeMap, sync::Arc};
 
-use http::StatusCode;
 use switchboard_metrics::{Counter, Tally};
 
-use crate::CloseReason;
+use crate::{CloseReason, refused::Cause};
 
 /// What an engine counts: of all its connections together, so that an idle one costs nothing.
 #[derive(Debug)]
@@ -30,7 +29,7 @@ pub struct Counts {
     /// TCP connections that were closed at once, because there were too many.
     pub connections_refused: u64,
     /// Connections, requests and sessions that were turned away, by cause: the name of the limit,
-    /// `draining` or `origin`.
+    /// or what was wrong.
     pub refused: BTreeMap<&'static str, u64>,
 }
 
@@ -56,15 +55,20 @@ impl Default for Counters {
 }
 
 impl Counters {
-    /// Counts a request to open a session by its answer. `opens` tells an answer that opens one
-    /// from one that is only polite.
-    pub(crate) fn shake_hands(&self, answer: StatusCode, opens: bool) {
-        self.handshakes.increment(match answer {
-            StatusCode::OK | StatusCode::SWITCHING_PROTOCOLS if opens => ACCEPTED,
-            StatusCode::FORBIDDEN => FORBIDDEN,
-            StatusCode::TOO_MANY_REQUESTS => LIMITED,
-            StatusCode::SERVICE_UNAVAILABLE => UNAVAILABLE,
-            _ => MALFORMED,
+    /// Counts a request to open a session, by why it did not if it did not.
+    pub(crate) fn shake_hands(&self, outcome: Result<(), Cause>) {
+        self.handshakes.increment(match outcome {
+            Ok(()) => ACCEPTED,
+            Err(Cause::Origin) => FORBIDDEN,
+            Err(Cause::ConnectionsPerAddress | Cause::ConnectionsPerAddressMax) => LIMITED,
+            Err(
+                Cause::ConnectionsMax
+                | Cause::Draining
+                | Cause::HandshakesPerSecondMax
+                | Cause::Randomness
+                | Cause::UnjoinedMax,
+            ) => UNAVAILABLE,
+            Err(_) => MALFORMED,
         });
     }
 

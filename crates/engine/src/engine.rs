@@ -418,4 +418,17 @@ mod tests {
             [Order::Close(CloseReason::ShuttingDown)]
         );
     }
+
+    #[test]
+    fn a_session_that_asks_during_the_drain_is_turned_away_and_counted() {
+        let engine = Engine::new(Arc::new(Nobody), Config::default());
+        let shared = engine.shared();
+        shared.drain.send_replace(true);
+
+        let client = Client::new(([127, 0, 0, 1], 1).into());
+        let place = Admissions::reserve(shared, client, Instant::now());
+
+        assert!(place.is_err());
+        assert_eq!(engine.counts().refused["draining"], 1);
+    }
 }

@@ -6,7 +6,7 @@ use std::{
 use bytes::Bytes;
 use parking_lot::Mutex;
 use switchboard_protocol::session::CloseReason;
-use tokio::sync::oneshot;
+use tokio::{sync::oneshot, time::Instant};
 
 use crate::websocket::WebSocket;
 
@@ -28,6 +28,8 @@ struct State {
     probe: Probe,
     /// Set by a request that broke the rules or its connection.
     fault: Option<CloseReason>,
+    /// When the session has ended for want of a pong, though its task may not have noticed.
+    expires_at: Option<Instant>,
     closed: bool,
     task: Option<Waker>,
 }
@@ -78,9 +80,7 @@ impl Mailbox {
     /// Lets a GET wait for what there is to say. A second one ends the session.
     pub(crate) fn poll(&self) -> Result<oneshot::Receiver<Bytes>, Denied> {
         let mut state = self.state.lock();
-        if state.closed {
-            return Err(Denied::Closed);
-        }
+        state.check_open()?;
         if state.poll.is_some() {
             state.fail(CloseReason::TransportError);
             return Err(Denied::Busy);
@@ -94,9 +94,7 @@ impl Mailbox {
     /// Lets a POST in. A second one ends the session and the first.
     pub(crate) fn push(self: &Arc<Self>) -> Result<PushTicket, Denied> {
         let mut state = self.state.lock();
-        if state.closed {
-            return Err(Denied::Closed);
-        }
+        state.check_open()?;
         if !matches!(state.push, Push::None) {
             state.push_abort = None;
             state.fail(CloseReason::TransportError);
@@ -154,6 +152,11 @@ impl Mailbox {
         state.fault
     }
 
+    /// Tells requests until when there is a session; none if its pong may wait unread.
+    pub(crate) fn expire(&self, at: Option<Instant>) {
+        self.state.lock().expires_at = at;
+    }
+
     pub(crate) fn is_polled(&self) -> bool {
         self.state.lock().poll.is_some()
     }
@@ -204,6 +207,21 @@ impl Mailbox {
 }
 
 impl State {
+    /// Lets a request in while there is a session. One that comes too late for the heartbeat finds
+    /// none, however coarse the timer of the task is. If a GET waits, the client is there, and its
+    /// task decides.
+    fn check_open(&mut self) -> Result<(), Denied> {
+        if self.closed {
+            return Err(Denied::Closed);
+        }
+        let is_past = |at: Instant| at <= Instant::now();
+        if self.poll.is_none() && self.expires_at.is_some_and(is_past) {
+            self.fail(CloseReason::PingTimeout);
+            return Err(Denied::Closed);
+        }
+        Ok(())
+    }
+
     fn fail(&mut self, reason: CloseReason) {
         self.fault.get_or_insert(reason);
         self.wake();

@@ -1,17 +1,26 @@
 use std::{
     collections::VecDeque,
-    io,
+    io::{self, IoSlice},
     pin::Pin,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
     time::Duration,
 };
 
 use switchboard_metrics::Counter;
-use tokio::{io::AsyncWrite, net::tcp::OwnedWriteHalf, time::Instant};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    net::{
+        TcpStream,
+        tcp::{OwnedReadHalf, OwnedWriteHalf},
+    },
+    time::Instant,
+};
+use tokio_rustls::server::TlsStream;
 
 use crate::{
     Outbox,
     outbox::{Entry, Written},
+    stream::Stream,
     writer::Writer,
 };
 
@@ -20,15 +29,46 @@ use crate::{
 /// task lends it through the outbox while it has nothing to write itself.
 #[derive(Debug)]
 pub(crate) struct Pen {
-    socket: OwnedWriteHalf,
+    ink: Ink,
     writer: Writer,
 }
 
+/// Where a pen writes to.
+#[derive(Debug)]
+enum Ink {
+    Plain(OwnedWriteHalf),
+    /// What encrypts also decrypts, so the task keeps this and reads through it.
+    Tls(Box<TlsStream<TcpStream>>),
+}
+
 impl Pen {
-    pub(crate) fn new(socket: OwnedWriteHalf, base64: bool) -> Self {
-        Self {
-            socket,
-            writer: Writer::new(base64),
+    /// The pen of `stream`, and what reads, if that is not the pen itself.
+    pub(crate) fn of(stream: Stream, base64: bool) -> (Self, Option<OwnedReadHalf>) {
+        let (ink, reader) = match stream {
+            Stream::Plain(stream) => {
+                let (reader, writer) = stream.into_split();
+                (Ink::Plain(writer), Some(reader))
+            }
+            Stream::Tls(stream) => (Ink::Tls(stream), None),
+        };
+        let writer = Writer::new(base64);
+        (Self { ink, writer }, reader)
+    }
+
+    /// Whether others than the task may write with it.
+    pub(crate) fn is_lendable(&self) -> bool {
+        matches!(self.ink, Ink::Plain(_))
+    }
+
+    /// Reads, if this is what reads.
+    pub(crate) fn poll_read(
+        &mut self,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        match &mut self.ink {
+            Ink::Plain(_) => Poll::Pending,
+            Ink::Tls(stream) => Pin::new(stream).poll_read(context, buffer),
         }
     }
 
@@ -40,12 +80,13 @@ impl Pen {
         written: &mut Written,
         bytes_out: &Counter,
     ) {
-        let Self { socket, writer } = self;
-        writer.write(entries, written, bytes_out, |slices| {
-            match socket.try_write_vectored(slices) {
+        let Self { ink, writer } = self;
+        writer.write(entries, written, bytes_out, |slices| match ink {
+            Ink::Plain(socket) => match socket.try_write_vectored(slices) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => Poll::Pending,
                 attempted => Poll::Ready(attempted),
-            }
+            },
+            Ink::Tls(_) => Poll::Pending,
         });
     }
 
@@ -56,10 +97,9 @@ impl Pen {
         outbox: &Outbox,
         bytes_out: &Counter,
     ) -> Poll<io::Result<()>> {
-        let Self { socket, writer } = self;
-        writer.drain(outbox, bytes_out, |slices| {
-            Pin::new(&mut *socket).poll_write_vectored(context, slices)
-        })
+        let Self { ink, writer } = self;
+        ready!(writer.drain(outbox, bytes_out, |slices| ink.poll_write(context, slices)))?;
+        writer.settle(ink.poll_flush(context))
     }
 
     /// Writes what was taken or [pushed](Self::push) already.
@@ -68,15 +108,17 @@ impl Pen {
         context: &mut Context<'_>,
         bytes_out: &Counter,
     ) -> Poll<io::Result<()>> {
-        let Self { socket, writer } = self;
-        writer.flush(bytes_out, |slices| {
-            Pin::new(&mut *socket).poll_write_vectored(context, slices)
-        })
+        let Self { ink, writer } = self;
+        ready!(writer.flush(bytes_out, |slices| ink.poll_write(context, slices)))?;
+        writer.settle(ink.poll_flush(context))
     }
 
     /// Tells the peer that nothing more is written.
     pub(crate) fn poll_shutdown(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.socket).poll_shutdown(context)
+        match &mut self.ink {
+            Ink::Plain(socket) => Pin::new(socket).poll_shutdown(context),
+            Ink::Tls(stream) => Pin::new(stream).poll_shutdown(context),
+        }
     }
 
     /// Adds what the outbox does not know of.
@@ -102,5 +144,26 @@ impl Pen {
     /// When the peer counts as gone if it takes nothing until then.
     pub(crate) fn deadline(&self, timeout: Duration) -> Option<Instant> {
         self.writer.deadline(timeout)
+    }
+}
+
+impl Ink {
+    fn poll_write(
+        &mut self,
+        context: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        match self {
+            Self::Plain(socket) => Pin::new(socket).poll_write_vectored(context, slices),
+            Self::Tls(stream) => Pin::new(stream).poll_write_vectored(context, slices),
+        }
+    }
+
+    /// Lets the socket take what TLS keeps of what was written.
+    fn poll_flush(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Self::Plain(_) => Poll::Ready(Ok(())),
+            Self::Tls(stream) => Pin::new(stream).poll_flush(context),
+        }
     }
 }

@@ -9,6 +9,7 @@ use crate::{
     mailbox::{Mailbox, PushReply},
     outbox::Entry,
     packet::FrameKind,
+    refused::Cause,
     websocket::WebSocket,
 };
 
@@ -40,8 +41,8 @@ pub(crate) enum ProbeState {
     Probed,
     /// `5` came: the socket takes over.
     Confirmed,
-    /// It said something else, or went away.
-    Failed,
+    /// It went away, or was turned away.
+    Failed(Option<Cause>),
 }
 
 impl Polling {
@@ -67,7 +68,7 @@ impl Polling {
     pub(crate) fn pushes_max(&self) -> usize {
         match self.probe.as_ref().map(|probe| probe.state) {
             Some(ProbeState::Probed | ProbeState::Confirmed) => PUSHES_PROBED_MAX,
-            Some(ProbeState::Opened | ProbeState::Failed) | None => PUSHES_MAX,
+            Some(ProbeState::Opened | ProbeState::Failed(_)) | None => PUSHES_MAX,
         }
     }
 }

@@ -1,48 +1,128 @@
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, fmt, time::Duration};
 
 use parking_lot::Mutex;
 use switchboard_metrics::Tally;
+use switchboard_protocol::engine_io::ErrorCode;
 use tokio::time::Instant;
+use tracing::debug;
 
 /// Why a connection, a request or a session was turned away.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Cause {
+    // Of ours: the client did nothing wrong.
     Draining,
-    Origin,
+    Randomness,
+    // Limits.
+    BodyTimeout,
     ConnectionsMax,
     ConnectionsPerAddress,
     ConnectionsPerAddressMax,
     HandshakesPerSecondMax,
+    HeadTooLarge,
+    HeaderTimeout,
     HttpConnectionsMax,
+    PayloadMax,
+    TlsHandshake,
     UnjoinedMax,
+    UpgradeTimeout,
     WriteTimeout,
+    // Of the client.
+    BinaryBody,
+    ClientFile,
+    Method,
+    NotHttp,
+    Origin,
+    OriginMalformed,
+    ProbeInvalid,
+    SecondPoll,
+    SecondPush,
+    SecondWebSocket,
+    SessionUnknown,
+    TransportMismatch,
+    TransportUnknown,
+    VersionUnsupported,
+    WebSocketHandshake,
 }
 
 impl Cause {
-    const ALL: [Self; 9] = [
+    const ALL: [Self; 30] = [
         Self::Draining,
-        Self::Origin,
+        Self::Randomness,
+        Self::BodyTimeout,
         Self::ConnectionsMax,
         Self::ConnectionsPerAddress,
         Self::ConnectionsPerAddressMax,
         Self::HandshakesPerSecondMax,
+        Self::HeadTooLarge,
+        Self::HeaderTimeout,
         Self::HttpConnectionsMax,
+        Self::PayloadMax,
+        Self::TlsHandshake,
         Self::UnjoinedMax,
+        Self::UpgradeTimeout,
         Self::WriteTimeout,
+        Self::BinaryBody,
+        Self::ClientFile,
+        Self::Method,
+        Self::NotHttp,
+        Self::Origin,
+        Self::OriginMalformed,
+        Self::ProbeInvalid,
+        Self::SecondPoll,
+        Self::SecondPush,
+        Self::SecondWebSocket,
+        Self::SessionUnknown,
+        Self::TransportMismatch,
+        Self::TransportUnknown,
+        Self::VersionUnsupported,
+        Self::WebSocketHandshake,
     ];
 
     /// The cause as one word of a log line or a metric: the name of the limit, if it is one.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Draining => "draining",
-            Self::Origin => "origin",
+            Self::Randomness => "randomness",
+            Self::BodyTimeout => "body_timeout",
             Self::ConnectionsMax => "connections_max",
             Self::ConnectionsPerAddress => "connections_per_address",
             Self::ConnectionsPerAddressMax => "connections_per_address_max",
             Self::HandshakesPerSecondMax => "handshakes_per_second_max",
+            Self::HeadTooLarge => "head_too_large",
+            Self::HeaderTimeout => "header_timeout",
             Self::HttpConnectionsMax => "http_connections_max",
+            Self::PayloadMax => "payload_max",
+            Self::TlsHandshake => "tls_handshake",
             Self::UnjoinedMax => "unjoined_max",
+            Self::UpgradeTimeout => "upgrade_timeout",
             Self::WriteTimeout => "write_timeout",
+            Self::BinaryBody => "binary_body",
+            Self::ClientFile => "client_file",
+            Self::Method => "method",
+            Self::NotHttp => "not_http",
+            Self::Origin => "origin",
+            Self::OriginMalformed => "origin_malformed",
+            Self::ProbeInvalid => "probe_invalid",
+            Self::SecondPoll => "second_poll",
+            Self::SecondPush => "second_push",
+            Self::SecondWebSocket => "second_websocket",
+            Self::SessionUnknown => "session_unknown",
+            Self::TransportMismatch => "transport_mismatch",
+            Self::TransportUnknown => "transport_unknown",
+            Self::VersionUnsupported => "version_unsupported",
+            Self::WebSocketHandshake => "websocket_handshake",
+        }
+    }
+
+    /// What Engine.IO clients know it as.
+    pub(crate) fn code(self) -> ErrorCode {
+        match self {
+            Self::TransportUnknown => ErrorCode::TransportUnknown,
+            Self::SessionUnknown => ErrorCode::SessionUnknown,
+            Self::Method => ErrorCode::BadHandshakeMethod,
+            Self::Origin => ErrorCode::Forbidden,
+            Self::VersionUnsupported => ErrorCode::UnsupportedProtocolVersion,
+            _ => ErrorCode::BadRequest,
         }
     }
 }
@@ -87,6 +167,37 @@ impl Refused {
         }
         line.next = Some(now + LINE_INTERVAL);
         Some(std::mem::take(&mut line.suppressed))
+    }
+
+    /// Counts what a client did wrong, and logs it: at `debug`, because anybody can do it.
+    pub(crate) fn fault(&self, client: impl fmt::Display, cause: Cause, now: Instant) {
+        if let Some(suppressed) = self.note(cause, now) {
+            debug!(%client, cause = cause.name(), suppressed, "request refused");
+        }
+    }
+
+    /// The same of a connection that ended with what is no request. One that ended between two
+    /// requests was not turned away.
+    pub(crate) fn no_request(
+        &self,
+        client: impl fmt::Display,
+        error: &hyper::Error,
+        is_begun: bool,
+        now: Instant,
+    ) {
+        let cause = if error.is_parse_too_large() {
+            Cause::HeadTooLarge
+        } else if error.is_parse() {
+            Cause::NotHttp
+        } else if error.is_timeout() && is_begun {
+            Cause::HeaderTimeout
+        } else {
+            debug!(%client, %error, "request failed");
+            return;
+        };
+        if let Some(suppressed) = self.note(cause, now) {
+            debug!(%client, %error, cause = cause.name(), suppressed, "request refused");
+        }
     }
 
     pub(crate) fn counts(&self) -> BTreeMap<&'static str, u64> {

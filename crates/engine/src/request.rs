@@ -1,36 +1,36 @@
 use std::sync::Arc;
 
-use bytes::{Bytes, BytesMut};
 use http::{
     HeaderValue, Method, Request, StatusCode,
     header::{
-        CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, ORIGIN, SEC_WEBSOCKET_ACCEPT,
-        SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION, UPGRADE,
+        CONNECTION, ORIGIN, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION,
+        UPGRADE,
     },
 };
 use http_body::Body;
-use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use switchboard_protocol::{
     SessionId,
-    engine_io::{ErrorCode, Query, SessionParameter, Transport, Version},
+    engine_io::{Query, SessionParameter, Transport, Version},
     websocket,
 };
 use tokio::time::Instant;
 use tracing::{debug, warn};
 
 use crate::{
-    Application, Client, CloseReason, Handshake,
+    Application, Client, Handshake, Layer,
     admission::{Admissions, Place, Unopened},
     connection::{self, Connection},
     engine::{Found, Shared},
-    mailbox::{Denied, Mailbox, PushReply, PushTicket},
+    mailbox::{Denied, Mailbox},
     origin::{self, Verdict},
     polling::Polling,
     refused::Cause,
     response::{self, Answer},
     takeover::{Takeover, open_packet},
 };
+
+mod session;
 
 /// The connection must end without an answer.
 #[derive(Debug, thiserror::Error)]
@@ -58,19 +58,27 @@ impl<A: Application> Asked<'_, A> {
             origin::allow_preflight(&headers, answer.headers_mut());
             return Ok((answer, None));
         }
-        let (mut answer, takeover) = if headers.contains_key(UPGRADE) {
+        let (answered, takeover) = if self.is_for_client_file() {
+            let answer = response::client_elsewhere();
+            (Err(self.refuse_with(Cause::ClientFile, answer)), None)
+        } else if headers.contains_key(UPGRADE) {
             match self.upgrade() {
-                Ok((answer, takeover)) => (answer, Some(takeover)),
-                Err(answer) => (*answer, None),
+                Ok((answer, takeover)) => (Ok(answer), Some(takeover)),
+                Err(refused) => (Err(refused), None),
             }
         } else {
             (self.plain().await?, None)
         };
         let counters = &shared.counters;
         if is_handshake {
-            let opens = !matches!(takeover, Some(Takeover::Close));
-            counters.shake_hands(answer.status(), opens);
+            counters.shake_hands(match (&answered, &takeover) {
+                (Err(refused), _) => Err(refused.cause),
+                // Only polite.
+                (Ok(_), Some(Takeover::Close)) => Err(Cause::TransportMismatch),
+                (Ok(_), _) => Ok(()),
+            });
         }
+        let mut answer = answered.unwrap_or_else(|refused| *refused.answer);
         counters
             .bytes_out
             .add(answer.body().size_hint().exact().unwrap_or_default());
@@ -81,59 +89,78 @@ impl<A: Application> Asked<'_, A> {
     /// Whether the request names no session, and so is to open one.
     fn is_handshake(&self) -> bool {
         let query = Query::parse(self.request.uri().query().unwrap_or_default());
-        matches!(query.session, SessionParameter::Absent)
+        matches!(query.session, SessionParameter::Absent) && !self.is_for_client_file()
     }
 
-    async fn plain(self) -> Result<Answer, Aborted> {
+    /// Whether a page wants the script of the client, or its map, as Node's server has them.
+    fn is_for_client_file(&self) -> bool {
+        let Shared { config, .. } = &**self.shared;
+        let path = self.request.uri().path();
+        let file = path.strip_prefix(&config.path).unwrap_or_default();
+        let script = file.strip_suffix(".map").unwrap_or(file);
+        config.layer == Layer::SocketIo && CLIENT_FILES.contains(&script)
+    }
+
+    async fn plain(self) -> Result<Answered, Aborted> {
         let query = Query::parse(self.request.uri().query().unwrap_or_default());
         let Some(transport) = query.transport else {
-            return Ok(response::refused(ErrorCode::TransportUnknown));
+            return Ok(Err(self.refuse(Cause::TransportUnknown)));
         };
-        if let Err(code) = self.check_origin() {
-            return Ok(response::refused(code));
+        if let Err(cause) = self.check_origin() {
+            return Ok(Err(Refused::new(cause, response::refused(cause.code()))));
         }
         let id = match query.session {
             SessionParameter::Absent => return Ok(self.open(transport, &query)),
-            SessionParameter::Malformed => {
-                return Ok(response::refused(ErrorCode::SessionUnknown));
-            }
+            SessionParameter::Malformed => return Ok(Err(self.refuse(Cause::SessionUnknown))),
             SessionParameter::Present(id) => id,
         };
         let mailbox = match self.shared.sessions.find(&id) {
-            Found::Nothing => return Ok(response::refused(ErrorCode::SessionUnknown)),
+            Found::Nothing => return Ok(Err(self.refuse(Cause::SessionUnknown))),
             Found::Polling(mailbox) if transport == Transport::Polling => mailbox,
             Found::Polling(_) | Found::WebSocket => {
-                return Ok(response::refused(ErrorCode::BadRequest));
+                return Ok(Err(self.refuse(Cause::TransportMismatch)));
             }
         };
         if !is_served(query.version, true) {
-            return Ok(response::refused(ErrorCode::UnsupportedProtocolVersion));
+            return Ok(Err(self.refuse(Cause::VersionUnsupported)));
         }
         match *self.request.method() {
-            Method::GET => Ok(poll(&mailbox).await),
+            Method::GET => Ok(self.poll(&mailbox).await),
             Method::POST => self.push(&mailbox).await,
-            _ => Ok(response::empty(StatusCode::INTERNAL_SERVER_ERROR)),
+            _ => {
+                let answer = response::empty(StatusCode::INTERNAL_SERVER_ERROR);
+                Ok(Err(self.refuse_with(Cause::Method, answer)))
+            }
         }
     }
 
+    /// Turns the request away for what it is.
+    fn refuse(&self, cause: Cause) -> Refused {
+        self.refuse_with(cause, response::refused(cause.code()))
+    }
+
+    fn refuse_with(&self, cause: Cause, answer: Answer) -> Refused {
+        let refused = &self.shared.refused;
+        refused.fault(self.client, cause, Instant::now());
+        Refused::new(cause, answer)
+    }
+
     /// Opens a polling session.
-    fn open(&self, transport: Transport, query: &Query) -> Answer {
+    fn open(&self, transport: Transport, query: &Query) -> Answered {
         if self.request.method() != Method::GET {
-            return response::refused(ErrorCode::BadHandshakeMethod);
+            return Err(self.refuse(Cause::Method));
         }
         if transport != Transport::Polling {
-            return response::refused(ErrorCode::BadRequest);
+            return Err(self.refuse(Cause::TransportMismatch));
         }
         if !is_served(query.version, false) {
-            return response::refused(ErrorCode::UnsupportedProtocolVersion);
+            return Err(self.refuse(Cause::VersionUnsupported));
         }
-        let place = match self.reserve() {
-            Ok(place) => place,
-            Err(unopened) => return response::unopened(unopened),
-        };
-        let Some(id) = random().map(SessionId::from_random) else {
-            return response::refused(ErrorCode::BadRequest);
-        };
+        let place = self
+            .reserve()
+            .map_err(|unopened| Refused::new(unopened.cause, response::unopened(unopened)))?;
+        let id = random().map(SessionId::from_random);
+        let id = id.ok_or_else(|| self.refuse(Cause::Randomness))?;
         let outbox = Arc::new(self.shared.outbox());
         let mailbox = Arc::new(Mailbox::default());
         let connection = Connection::new(
@@ -144,39 +171,41 @@ impl<A: Application> Asked<'_, A> {
         );
         tokio::spawn(connection);
         debug!(client = %self.client, transport = "polling", "session opened");
-        response::packets(open_packet(self.shared, &id, &[Transport::WebSocket]).into())
+        let open = open_packet(self.shared, &id, &[Transport::WebSocket]);
+        Ok(response::packets(open.into()))
     }
 
     /// Checks a request for a WebSocket.
-    fn upgrade(&self) -> Result<(Answer, Takeover<A>), Box<Answer>> {
-        let refused =
-            |code: ErrorCode| response::upgrade_refused(StatusCode::BAD_REQUEST, code.message());
+    fn upgrade(&self) -> Result<(Answer, Takeover<A>), Refused> {
+        let refused = |cause: Cause| self.refuse_with(cause, response::upgrade_refused(cause));
         let query = Query::parse(self.request.uri().query().unwrap_or_default());
         let transport = query
             .transport
-            .ok_or_else(|| refused(ErrorCode::TransportUnknown))?;
-        self.check_origin().map_err(refused)?;
+            .ok_or_else(|| refused(Cause::TransportUnknown))?;
+        self.check_origin()
+            .map_err(|cause| Refused::new(cause, response::upgrade_refused(cause)))?;
         let found = match query.session {
             SessionParameter::Absent => None,
-            SessionParameter::Malformed => return Err(refused(ErrorCode::SessionUnknown)),
+            SessionParameter::Malformed => return Err(refused(Cause::SessionUnknown)),
             SessionParameter::Present(id) => match self.shared.sessions.find(&id) {
-                Found::Nothing => return Err(refused(ErrorCode::SessionUnknown)),
+                Found::Nothing => return Err(refused(Cause::SessionUnknown)),
                 found => Some(found),
             },
         };
         if !is_served(query.version, found.is_some()) {
-            return Err(refused(ErrorCode::UnsupportedProtocolVersion));
+            return Err(refused(Cause::VersionUnsupported));
         }
         let answer = self.switch_protocols()?;
         let takeover = match found {
-            _ if transport != Transport::WebSocket => Takeover::Close,
+            _ if transport != Transport::WebSocket => self.close(Cause::TransportMismatch),
             None => Takeover::Open {
-                place: self
-                    .reserve()
-                    .map_err(|unopened| response::closing(response::unopened(unopened)))?,
+                place: self.reserve().map_err(|unopened| {
+                    let answer = response::closing(response::unopened(unopened));
+                    Refused::new(unopened.cause, answer)
+                })?,
                 id: random()
                     .map(SessionId::from_random)
-                    .ok_or_else(|| refused(ErrorCode::BadRequest))?,
+                    .ok_or_else(|| refused(Cause::Randomness))?,
                 handshake: self.handshake(),
                 base64: query.base64_only,
             },
@@ -185,15 +214,22 @@ impl<A: Application> Asked<'_, A> {
                     ticket,
                     base64: query.base64_only,
                 },
-                Err(Denied::Busy) => Takeover::Close,
-                Err(Denied::Closed) => return Err(refused(ErrorCode::SessionUnknown)),
+                Err(Denied::Busy) => self.close(Cause::SecondWebSocket),
+                Err(Denied::Closed) => return Err(refused(Cause::SessionUnknown)),
             },
-            Some(Found::Nothing | Found::WebSocket) => Takeover::Close,
+            Some(Found::Nothing | Found::WebSocket) => self.close(Cause::SecondWebSocket),
         };
         Ok((answer, takeover))
     }
 
-    fn switch_protocols(&self) -> Result<Answer, Box<Answer>> {
+    /// Opens a WebSocket only to close it, as clients expect.
+    fn close(&self, cause: Cause) -> Takeover<A> {
+        let refused = &self.shared.refused;
+        refused.fault(self.client, cause, Instant::now());
+        Takeover::Close
+    }
+
+    fn switch_protocols(&self) -> Result<Answer, Refused> {
         let headers = self
             .request
             .headers()
@@ -202,15 +238,15 @@ impl<A: Application> Asked<'_, A> {
         let handshake = websocket::Handshake::check(self.request.method().as_str(), headers)
             .map_err(|error| {
                 debug!(client = %self.client, %error, "websocket refused");
-                let status =
+                let mut answer = response::upgrade_refused(Cause::WebSocketHandshake);
+                *answer.status_mut() =
                     StatusCode::from_u16(error.status()).unwrap_or(StatusCode::BAD_REQUEST);
-                let mut answer = response::upgrade_refused(status, ErrorCode::BadRequest.message());
-                if status == StatusCode::UPGRADE_REQUIRED {
+                if answer.status() == StatusCode::UPGRADE_REQUIRED {
                     answer
                         .headers_mut()
                         .insert(SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
                 }
-                answer
+                self.refuse_with(Cause::WebSocketHandshake, answer)
             })?;
         let mut answer = response::empty(StatusCode::SWITCHING_PROTOCOLS);
         let headers = answer.headers_mut();
@@ -225,12 +261,17 @@ impl<A: Application> Asked<'_, A> {
         Ok(answer)
     }
 
-    fn check_origin(&self) -> Result<(), ErrorCode> {
+    /// The caller answers; it is counted and logged here.
+    fn check_origin(&self) -> Result<(), Cause> {
         let config = &self.shared.config;
         let headers = self.request.headers();
         match self.shared.doors().origins.check(headers) {
             Verdict::Allowed => Ok(()),
-            Verdict::Malformed => Err(ErrorCode::BadRequest),
+            Verdict::Malformed => {
+                let (refused, cause) = (&self.shared.refused, Cause::OriginMalformed);
+                refused.fault(self.client, cause, Instant::now());
+                Err(cause)
+            }
             Verdict::Forbidden => {
                 let noted = self.shared.refused.note(Cause::Origin, Instant::now());
                 if let Some(suppressed) = noted {
@@ -242,7 +283,7 @@ impl<A: Application> Asked<'_, A> {
                         "origin refused"
                     );
                 }
-                Err(ErrorCode::Forbidden)
+                Err(Cause::Origin)
             }
         }
     }
@@ -259,82 +300,32 @@ impl<A: Application> Asked<'_, A> {
             self.request.uri().query().unwrap_or_default(),
         ))
     }
+}
 
-    /// Takes what a client pushes.
-    async fn push(self, mailbox: &Arc<Mailbox>) -> Result<Answer, Aborted> {
-        let mut ticket = match mailbox.push() {
-            Ok(ticket) => ticket,
-            Err(Denied::Busy) => return Ok(response::empty(StatusCode::BAD_REQUEST)),
-            Err(Denied::Closed) => return Ok(response::refused(ErrorCode::SessionUnknown)),
-        };
-        let config = &self.shared.config;
-        let headers = self.request.headers();
-        let is_binary = headers.get(CONTENT_TYPE).is_some_and(|content_type| {
-            content_type
-                .as_bytes()
-                .to_ascii_lowercase()
-                .starts_with(b"application/octet-stream")
-        });
-        if is_binary {
-            mailbox.fail(CloseReason::TransportError);
-            ticket.settle();
-            return Ok(response::empty(StatusCode::BAD_REQUEST));
-        }
-        let announced = headers
-            .get(CONTENT_LENGTH)
-            .and_then(|len| len.to_str().ok()?.parse::<usize>().ok())
-            .unwrap_or(0);
-        if announced > config.payload_max {
-            ticket.settle();
-            return Ok(response::empty(StatusCode::PAYLOAD_TOO_LARGE));
-        }
-        let body = read(self.request.into_body(), announced, config.payload_max);
-        let body = tokio::select! {
-            biased;
-            () = ticket.aborted() => return Err(Aborted),
-            body = tokio::time::timeout(config.body_timeout, body) => body,
-        };
-        match body {
-            Ok(Ok(body)) => {
-                self.shared.counters.bytes_in.add(body.len() as u64);
-                answer_push(ticket, body).await
-            }
-            Ok(Err(Unread::TooLong)) => {
-                ticket.settle();
-                Ok(response::empty(StatusCode::PAYLOAD_TOO_LARGE))
-            }
-            Ok(Err(Unread::Broken)) => Err(Aborted),
-            Err(_elapsed) => Ok(response::empty(StatusCode::REQUEST_TIMEOUT)),
+/// The scripts that Node's server serves by default.
+const CLIENT_FILES: [&str; 4] = [
+    "socket.io.js",
+    "socket.io.min.js",
+    "socket.io.esm.min.js",
+    "socket.io.msgpack.min.js",
+];
+
+/// A request that is turned away: counted and logged already, not answered yet.
+struct Refused {
+    cause: Cause,
+    answer: Box<Answer>,
+}
+
+impl Refused {
+    fn new(cause: Cause, answer: Answer) -> Self {
+        Self {
+            cause,
+            answer: Box::new(answer),
         }
     }
 }
 
-async fn answer_push(mut ticket: PushTicket, body: Bytes) -> Result<Answer, Aborted> {
-    let reply = ticket.hand_in(body);
-    let reply = tokio::select! {
-        biased;
-        reply = reply => reply,
-        () = ticket.aborted() => return Err(Aborted),
-    };
-    ticket.settle();
-    Ok(match reply {
-        Ok(PushReply::Taken) => response::taken(),
-        Ok(PushReply::Refused) => response::empty(StatusCode::BAD_REQUEST),
-        Err(_ended) => response::refused(ErrorCode::SessionUnknown),
-    })
-}
-
-/// Holds a poll until there is something to say.
-async fn poll(mailbox: &Mailbox) -> Answer {
-    match mailbox.poll() {
-        Ok(body) => match body.await {
-            Ok(body) => response::packets(body),
-            Err(_ended) => response::refused(ErrorCode::SessionUnknown),
-        },
-        Err(Denied::Busy) => response::empty(StatusCode::BAD_REQUEST),
-        Err(Denied::Closed) => response::refused(ErrorCode::SessionUnknown),
-    }
-}
+type Answered = Result<Answer, Refused>;
 
 /// Whether requests of this version are answered. A session has told its version once and need not
 /// again, but a request of another one is none of its own.
@@ -345,29 +336,6 @@ fn is_served(version: Version, has_session: bool) -> bool {
         Version::Unsupported => false,
     }
 }
-
-/// Why a body was not read.
-enum Unread {
-    TooLong,
-    Broken,
-}
-
-async fn read(mut body: Incoming, announced: usize, len_max: usize) -> Result<Bytes, Unread> {
-    let mut bytes = BytesMut::with_capacity(announced.min(BODY_RESERVED_MAX));
-    while let Some(frame) = body.frame().await {
-        let Ok(data) = frame.map_err(|_| Unread::Broken)?.into_data() else {
-            continue;
-        };
-        if bytes.len() + data.len() > len_max {
-            return Err(Unread::TooLong);
-        }
-        bytes.extend_from_slice(&data);
-    }
-    Ok(bytes.freeze())
-}
-
-/// Room made for a body before it comes: more is only made for what has come.
-const BODY_RESERVED_MAX: usize = 16 << 10;
 
 /// The randomness of one id; none if the system has none to give.
 pub(crate) fn random() -> Option<[u8; 15]> {

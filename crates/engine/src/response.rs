@@ -35,10 +35,19 @@ pub(crate) fn refused(code: ErrorCode) -> Answer {
     text(status, "application/json", code.body().into())
 }
 
-/// The same to a request for a WebSocket, which reads no JSON.
-pub(crate) fn upgrade_refused(status: StatusCode, message: &'static str) -> Box<Answer> {
-    let body = Bytes::from_static(message.as_bytes());
-    Box::new(closing(text(status, "text/html", body)))
+/// The same to a request for a WebSocket, which reads no JSON and knows no status but this one.
+pub(crate) fn upgrade_refused(cause: Cause) -> Answer {
+    let body = Bytes::from_static(cause.code().message().as_bytes());
+    closing(text(StatusCode::BAD_REQUEST, "text/html", body))
+}
+
+/// Node's server has the client's script at this address; this one does not.
+pub(crate) fn client_elsewhere() -> Answer {
+    let body = Bytes::from_static(
+        b"The client is not served here. Bundle the package socket.io-client, or put its \
+          dist/socket.io.min.js among the files of your own site.\n",
+    );
+    text(StatusCode::NOT_FOUND, "text/plain; charset=UTF-8", body)
 }
 
 /// The same answer, with the end of the connection after it.

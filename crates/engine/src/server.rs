@@ -16,21 +16,24 @@ use http_body_util::{Either, Full};
 use hyper::{body::Incoming, server::conn::http1, service::Service};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use parking_lot::Mutex;
+use rustls::ServerConfig;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::{TcpListener, TcpStream},
+    net::TcpStream,
     time::Instant,
 };
 use tracing::{debug, info, warn};
 
 use crate::{
-    Application, Client, Config, Engine, Packet,
+    Application, Client, Config, Engine, Listener, Packet,
     counters::Counters,
     drain,
     engine::{HttpGuard, Shared, Tasks},
+    listener::shake_hands,
     patience::Patient,
     refused::Cause,
     request::Asked,
+    stream::Stream,
     takeover::Takeover,
     websocket::WebSocket,
 };
@@ -45,7 +48,7 @@ type BoxError = Box<dyn std::error::Error + Send + Sync>;
 /// come back by themselves, but not all at once, finishes the requests in flight, and returns once
 /// all tasks ended or [`drain_timeout`](crate::Config::drain_timeout) passed.
 pub async fn serve<A, F, B>(
-    listener: TcpListener,
+    listener: impl Into<Listener>,
     engine: Engine<A>,
     fallback: F,
     shutdown: impl Future<Output = ()>,
@@ -58,6 +61,7 @@ where
     B: Body<Data = Bytes> + Send + 'static,
     B::Error: Into<BoxError>,
 {
+    let listener = listener.into();
     let shared = engine.shared();
     let mut shutdown = std::pin::pin!(shutdown);
     loop {
@@ -79,13 +83,16 @@ where
                     }
                     continue;
                 };
-                tokio::spawn(speak_http(
-                    stream,
-                    address,
-                    shared.clone(),
-                    fallback.clone(),
-                    task,
-                ));
+                let (shared, fallback) = (shared.clone(), fallback.clone());
+                match listener.tls.clone() {
+                    None => {
+                        let stream = Stream::Plain(stream);
+                        tokio::spawn(speak_http(stream, address, shared, fallback, task));
+                    }
+                    Some(tls) => {
+                        tokio::spawn(speak_tls(stream, tls, address, shared, fallback, task));
+                    }
+                }
             }
             Err(error) if is_of_the_peer(&error) => debug!(%error, "accept failed"),
             Err(error) => {
@@ -134,9 +141,43 @@ async fn drain<A: Application>(shared: &Arc<Shared<A>>) {
     }
 }
 
+/// The same over TLS, once both sides agree on it.
+async fn speak_tls<A, F, B>(
+    stream: TcpStream,
+    tls: Arc<ServerConfig>,
+    address: SocketAddr,
+    shared: Arc<Shared<A>>,
+    fallback: F,
+    task: HttpGuard<A>,
+) where
+    A: Application,
+    F: tower_service::Service<Request<Incoming>, Response = Response<B>, Error = Infallible>,
+    F: Clone + Send + Sync + 'static,
+    F::Future: Send,
+    B: Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<BoxError>,
+{
+    let mut drain = shared.drain.subscribe();
+    let tls_timeout = shared.config.tls_timeout;
+    // Once it is done its state is in nobody's way.
+    let shaken = tokio::select! {
+        shaken = Box::pin(shake_hands(stream, tls, tls_timeout)) => shaken,
+        _ = drain.wait_for(|draining| *draining) => return,
+    };
+    match shaken {
+        Ok(stream) => speak_http(stream, address, shared, fallback, task).await,
+        Err(error) if error.is_departure() => debug!(client = %address, %error, "no TLS"),
+        Err(error) => {
+            if let Some(suppressed) = shared.refused.note(Cause::TlsHandshake, Instant::now()) {
+                warn!(client = %address, reason = %error, suppressed, "no TLS");
+            }
+        }
+    }
+}
+
 /// Carries one TCP connection until it ends or is no longer HTTP.
 async fn speak_http<A, F, B>(
-    stream: TcpStream,
+    stream: Stream,
     address: SocketAddr,
     shared: Arc<Shared<A>>,
     fallback: F,
@@ -149,7 +190,7 @@ async fn speak_http<A, F, B>(
     B: Body<Data = Bytes> + Send + 'static,
     B::Error: Into<BoxError>,
 {
-    if let Err(error) = stream.set_nodelay(true) {
+    if let Err(error) = stream.tcp().set_nodelay(true) {
         debug!(client = %address, %error, "connection lost");
         return;
     }
@@ -180,10 +221,12 @@ async fn speak_http<A, F, B>(
             poll_fn(|context| connection.poll_without_shutdown(context)).await
         }
     };
-    if let Err(error) = outcome {
-        debug!(client = %address, %error, "request failed");
-    }
     let parts = connection.into_parts();
+    if let Err(error) = outcome {
+        let is_begun = !parts.read_buf.is_empty();
+        let refused = &shared.refused;
+        refused.no_request(address, &error, is_begun, Instant::now());
+    }
     let stream = parts.io.into_inner();
     if stream.has_given_up() {
         return give_up(&stream.into_inner(), address, &shared);
@@ -201,20 +244,20 @@ async fn speak_http<A, F, B>(
 }
 
 /// Lets the end of a connection whose peer takes nothing also end what the kernel has for it.
-fn give_up<A>(stream: &TcpStream, address: SocketAddr, shared: &Shared<A>) {
+fn give_up<A>(stream: &Stream, address: SocketAddr, shared: &Shared<A>) {
     if let Some(suppressed) = shared.refused.note(Cause::WriteTimeout, Instant::now()) {
         let write_timeout = shared.config.write_timeout;
         warn!(client = %address, ?write_timeout, suppressed, "connection given up");
     }
     // If it cannot be reset, it is closed.
-    let _ = stream.set_zero_linger();
+    let _ = stream.tcp().set_zero_linger();
 }
 
 /// The least that hyper takes.
 const HEADER_BYTES_MIN: usize = 8 << 10;
 
 /// Lets the peer read the last answer: closing a socket with unread bytes would reset it.
-async fn linger(mut stream: TcpStream, timeout: Duration) {
+async fn linger(mut stream: Stream, timeout: Duration) {
     let until_end = async {
         stream.shutdown().await?;
         let mut discarded = [0; 1024];

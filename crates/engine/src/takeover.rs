@@ -5,7 +5,6 @@ use switchboard_protocol::{
     SessionId,
     engine_io::{Open, Transport},
 };
-use tokio::net::TcpStream;
 use tracing::debug;
 
 use crate::{
@@ -14,6 +13,7 @@ use crate::{
     connection::{self, Connection},
     engine::Shared,
     mailbox::ProbeTicket,
+    stream::Stream,
     websocket::WebSocket,
 };
 
@@ -34,7 +34,7 @@ pub(crate) enum Takeover<A> {
 
 impl<A: Application> Takeover<A> {
     /// Gives the bare socket to whom it belongs; returns it if it is to be closed.
-    pub(crate) fn run(self, stream: TcpStream, leftover: &Bytes) -> Option<Box<WebSocket>> {
+    pub(crate) fn run(self, stream: Stream, leftover: &Bytes) -> Option<Box<WebSocket>> {
         match self {
             Self::Close => Some(Box::new(WebSocket::new(stream, leftover, false))),
             Self::Probe { ticket, base64 } => ticket

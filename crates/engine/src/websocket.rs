@@ -10,16 +10,17 @@ use switchboard_metrics::Counter;
 use switchboard_protocol::websocket::{CloseCode, FrameDecoder};
 use tokio::{
     io::{AsyncRead, ReadBuf},
-    net::{TcpStream, tcp::OwnedReadHalf},
+    net::tcp::OwnedReadHalf,
     time::Instant,
 };
 
-use crate::{Outbox, Packet, outbox::Entry, pen::Pen};
+use crate::{Outbox, Packet, outbox::Entry, pen::Pen, stream::Stream};
 
 /// A bare socket that speaks WebSocket. While idle it holds nothing but the socket.
 #[derive(Debug)]
 pub(crate) struct WebSocket {
-    socket: OwnedReadHalf,
+    /// None if it is the pen that reads.
+    reader: Option<OwnedReadHalf>,
     /// None while it is lent to the outbox, for others to write past this task.
     pen: Option<Pen>,
     pub(crate) decoder: FrameDecoder,
@@ -46,11 +47,11 @@ pub(crate) struct Backlog {
 
 impl WebSocket {
     /// Takes over a socket after its handshake, with what was read beyond it.
-    pub(crate) fn new(stream: TcpStream, leftover: &Bytes, base64: bool) -> Self {
-        let (socket, writable) = stream.into_split();
+    pub(crate) fn new(stream: Stream, leftover: &Bytes, base64: bool) -> Self {
+        let (pen, reader) = Pen::of(stream, base64);
         let mut web_socket = Self {
-            socket,
-            pen: Some(Pen::new(writable, base64)),
+            reader,
+            pen: Some(pen),
             decoder: FrameDecoder::new(),
             rare: None,
         };
@@ -67,9 +68,12 @@ impl WebSocket {
         buffer: &mut [u8],
     ) -> Poll<io::Result<usize>> {
         let mut buffer = ReadBuf::new(buffer);
-        Pin::new(&mut self.socket)
-            .poll_read(context, &mut buffer)
-            .map_ok(|()| buffer.filled().len())
+        let read = match (&mut self.reader, &mut self.pen) {
+            (Some(reader), _) => Pin::new(reader).poll_read(context, &mut buffer),
+            (None, Some(pen)) => pen.poll_read(context, &mut buffer),
+            (None, None) => Poll::Pending,
+        };
+        read.map_ok(|()| buffer.filled().len())
     }
 
     /// Takes what waits to be handled.
@@ -95,7 +99,7 @@ impl WebSocket {
             return Poll::Ready(Ok(()));
         };
         let drained = pen.poll_drain(context, outbox, bytes_out);
-        if matches!(drained, Poll::Ready(Ok(()))) {
+        if matches!(drained, Poll::Ready(Ok(()))) && pen.is_lendable() {
             outbox.lend(pen);
         } else {
             self.pen = Some(pen);
@@ -114,7 +118,11 @@ impl WebSocket {
             self.pen = outbox.reclaim();
         }
         ready!(self.poll_flush(context, bytes_out))?;
-        self.poll_shutdown(context)
+        // With TLS this may have to wait, which the peer's own end does not.
+        match self.poll_shutdown(context) {
+            Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
+            Poll::Ready(Ok(())) | Poll::Pending => Poll::Ready(Ok(())),
+        }
     }
 
     /// Writes what was taken from the outbox or said by [`say`](Self::say).

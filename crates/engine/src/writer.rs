@@ -64,6 +64,7 @@ impl Writer {
             if rest.entries.is_empty() {
                 outbox.refill(&mem::take(&mut written), &mut rest.entries);
                 if rest.entries.is_empty() {
+                    self.put_rest(rest);
                     return Poll::Ready(Ok(()));
                 }
                 self.convert(&mut rest.entries);
@@ -109,6 +110,18 @@ impl Writer {
         outcome
     }
 
+    /// Takes note of what became of a flush: what was written may wait in the stream for the socket.
+    pub(crate) fn settle(&mut self, flushed: Poll<io::Result<()>>) -> Poll<io::Result<()>> {
+        let mut rest = self.take_rest();
+        if flushed.is_pending() {
+            rest.stalled_since.get_or_insert_with(Instant::now);
+        } else {
+            rest.stalled_since = None;
+        }
+        self.put_rest(rest);
+        flushed
+    }
+
     /// Adds what the outbox does not know of.
     pub(crate) fn push(&mut self, entries: impl IntoIterator<Item = Entry>) {
         let mut rest = self.take_rest();
@@ -145,7 +158,7 @@ impl Writer {
     }
 
     fn put_rest(&mut self, rest: Rest) {
-        if !rest.entries.is_empty() {
+        if !rest.entries.is_empty() || rest.stalled_since.is_some() {
             self.rest = Some(Box::new(rest));
         }
     }

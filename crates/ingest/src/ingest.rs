@@ -8,7 +8,7 @@ use axum::routing::{delete, get, post};
 use parking_lot::RwLock;
 use switchboard_event::{Catalogue, Clock, Draft, Maker, TenantId};
 use switchboard_journal::Journal;
-use tokio::time::{Instant, MissedTickBehavior};
+use tokio::time::{Instant, MissedTickBehavior, timeout};
 use tracing::{debug, warn};
 
 use crate::api_key::ApiKey;
@@ -164,9 +164,11 @@ impl Ingest {
     /// Reads the API keys that are stored. Until this was done once, only those of the settings
     /// are known.
     pub async fn learn_keys(&self) -> Result<(), KeysUnreadable> {
-        let now = self.0.clock.now();
-        let learned = self.key_store().refresh(now).await;
-        learned.map_err(|error| KeysUnreadable(error.to_string()))
+        let store = self.key_store();
+        let learned = timeout(KEYS_TIMEOUT, store.refresh(self.0.clock.now())).await;
+        learned
+            .map_err(|_| KeysUnreadable(format!("no answer within {KEYS_TIMEOUT:?}")))?
+            .map_err(|error| KeysUnreadable(error.to_string()))
     }
 
     /// Goes on learning of API keys that are made and revoked, on whichever node, and writes down
@@ -297,6 +299,8 @@ pub struct KeysUnreadable(String);
 
 /// How often it is looked whether API keys were made or revoked.
 pub const KEYS_INTERVAL: Duration = Duration::from_millis(500);
+/// How long reading the keys may take.
+const KEYS_TIMEOUT: Duration = Duration::from_secs(5);
 /// How often it is written down that keys were used.
 const USED_INTERVAL: Duration = Duration::from_mins(1);
 

@@ -202,7 +202,11 @@ impl Session {
         match self.heartbeat {
             Heartbeat::Resting => {
                 self.heartbeat = Heartbeat::AwaitingPong;
-                self.heartbeat_deadline = now + self.config.ping_timeout;
+                // From when the ping was due: a timer is always a little late, and the client
+                // knows nothing of that. A driver that is very late leaves it half of its time.
+                let ping_timeout = self.config.ping_timeout;
+                self.heartbeat_deadline =
+                    (self.heartbeat_deadline + ping_timeout).max(now + ping_timeout / 2);
                 Some(Signal::Ping)
             }
             Heartbeat::AwaitingPong => self.close(CloseReason::PingTimeout),
@@ -256,6 +260,15 @@ impl Session {
         deadline.min(self.heartbeat_deadline)
     }
 
+    /// When the session has ended if nothing more comes of the client, whether the ping has been
+    /// sent by then or not.
+    pub fn expires_at(&self) -> Instant {
+        match self.heartbeat {
+            Heartbeat::Resting => self.heartbeat_deadline + self.config.ping_timeout,
+            Heartbeat::AwaitingPong => self.heartbeat_deadline,
+        }
+    }
+
     /// Whether the client owes a pong. A driver that has not read what the client sent must do so
     /// before it says that the time is over.
     pub fn is_awaiting_pong(&self) -> bool {
@@ -293,7 +306,7 @@ impl Session {
     fn await_attachments(&mut self, now: Instant) -> Option<Signal<'static>> {
         let joined = |member: &Member| member.state == MemberState::Joined;
         if !self.members.iter().any(joined) {
-            return self.close(CloseReason::Misused);
+            return self.close(CloseReason::AttachmentsEarly);
         }
         self.deadline = Some(now + self.config.attachments_timeout);
         None
@@ -336,7 +349,7 @@ impl Session {
             }
             Some(_) => return self.close(CloseReason::Misused),
             None if self.members.len() >= self.config.namespaces_max => {
-                return self.close(CloseReason::Misused);
+                return self.close(CloseReason::TooManyNamespaces);
             }
             None => {}
         }

@@ -30,6 +30,7 @@ pub mod server;
 pub mod settings;
 pub mod shutdown;
 pub mod telemetry;
+mod tls;
 pub mod token;
 mod wiring;
 

@@ -6,13 +6,14 @@ use std::sync::Arc;
 
 use axum::response::{IntoResponse as _, Response};
 use http::HeaderMap;
-use switchboard_engine::Engine;
+use switchboard_engine::{Engine, Listener};
 use switchboard_event::{Catalogue, CatalogueError, Clock, Draft, TenantId, Timestamp};
 use switchboard_gateway::{Authenticator, Gateway, InvalidAuth};
 use switchboard_ingest::{
     Ingest, KeysUnreadable, Parts, Problem, PublishError, Receipt, Refused, Scope,
 };
 use switchboard_journal::{Health, Journal, ReadError};
+use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::{JoinHandle, JoinSet, spawn_blocking};
 use tracing::{info, warn};
@@ -26,8 +27,10 @@ use crate::metrics::{self, Process, Snapshot, Unknown};
 use crate::random::NodeId;
 use crate::readiness::{Readiness, Status};
 use crate::settings::{Policy, Settings};
+use crate::tls::Certificate;
 use crate::wiring::{self, Store};
 
+pub use crate::tls::CertificateError;
 pub use crate::wiring::JournalError;
 
 /// A running server, for programs that embed one.
@@ -45,6 +48,8 @@ pub struct Server {
     fan_out: JoinSet<()>,
     /// Learns of API keys. The same.
     following: JoinSet<()>,
+    /// Looks after the certificate, and ends when it is dropped.
+    _certificate: JoinSet<()>,
 }
 
 /// Why a server did not start.
@@ -66,6 +71,9 @@ pub enum StartError {
     /// A key of tokens is none, or issuers cannot be told apart.
     #[error("cannot verify tokens: {0}")]
     Auth(#[from] InvalidAuth),
+    /// There is no certificate.
+    #[error("cannot speak TLS: {0}")]
+    Certificate(#[from] CertificateError),
     /// The system refused something.
     #[error(transparent)]
     System(#[from] io::Error),
@@ -93,11 +101,12 @@ struct Shared {
     gateway: Arc<Gateway>,
     catalogue: Arc<Catalogue>,
     ingest: Ingest,
+    certificate: Option<Arc<Certificate>>,
 }
 
 impl Server {
     /// Starts a server on `listeners`, and returns once it accepts connections. A single
-    /// [`TcpListener`](tokio::net::TcpListener) makes one without `/metrics`.
+    /// [`TcpListener`] makes one without `/metrics`.
     ///
     /// # Errors
     ///
@@ -114,6 +123,7 @@ impl Server {
         }
         let catalogue = Arc::new(Catalogue::new(settings.catalogue.clone())?);
         let authenticator = Authenticator::new(wiring::auth(settings))?;
+        let certificate = load_certificate(settings).await?;
         let Store { journal, sessions } = open_store(settings).await?;
         let clock = wiring::system_clock();
 
@@ -137,6 +147,7 @@ impl Server {
             gateway: Arc::clone(&gateway),
             catalogue,
             ingest: ingest.clone(),
+            certificate: certificate.clone(),
         });
 
         let following = follow_keys(ingest.clone());
@@ -148,12 +159,14 @@ impl Server {
         let (stop, stopped) = oneshot::channel();
         let mut fan_out = JoinSet::new();
         fan_out.spawn(async move { gateway.run().await });
+        let (public, certificate) = secured(public, certificate)?;
         let transport = tokio::spawn(switchboard_engine::serve(public, engine, routes, async {
             // A dropped sender is a dropped server.
             let _ = stopped.await;
         }));
         shared.readiness.serve();
-        info!(address = %local_addr, node = %shared.node, "listening");
+        let tls = shared.certificate.is_some();
+        info!(address = %local_addr, node = %shared.node, tls, "listening");
         Ok(Self {
             local_addr,
             shared,
@@ -163,6 +176,7 @@ impl Server {
             transport,
             fan_out,
             following,
+            _certificate: certificate,
         })
     }
 
@@ -255,6 +269,7 @@ impl Server {
             transport,
             mut fan_out,
             following,
+            _certificate,
         } = self;
         shared.readiness.drain();
         // Whoever would hear it has ended already.
@@ -324,6 +339,7 @@ impl Metered for Shared {
             gateway_counts: self.gateway.counts(),
             key_fetches: self.gateway.key_fetches(),
             key_servers: self.gateway.key_servers(),
+            certificate_reloads: self.certificate.as_ref().map(|one| one.reloads()),
             ingest: self.ingest.counts(),
             unknown: self.catalogue.unknown_counts().map(Unknown::of).collect(),
             journal: self.journal.stats(),
@@ -359,6 +375,28 @@ fn follow_keys(ingest: Ingest) -> JoinSet<()> {
     following
 }
 
+async fn load_certificate(settings: &Settings) -> Result<Option<Arc<Certificate>>, StartError> {
+    let Some(files) = settings.server.tls.clone() else {
+        return Ok(None);
+    };
+    let loaded = spawn_blocking(move || Certificate::load(&files)).await;
+    Ok(Some(loaded.map_err(io::Error::other)??))
+}
+
+/// The listener with TLS if there is a certificate, and who looks after that.
+fn secured(
+    public: TcpListener,
+    certificate: Option<Arc<Certificate>>,
+) -> Result<(Listener, JoinSet<()>), CertificateError> {
+    let mut tasks = JoinSet::new();
+    let Some(certificate) = certificate else {
+        return Ok((public.into(), tasks));
+    };
+    let listener = Listener::with_tls(public, certificate.config()?);
+    tasks.spawn(certificate.keep_fresh());
+    Ok((listener, tasks))
+}
+
 async fn open_store(settings: &Settings) -> Result<Store, JournalError> {
     let settings = settings.journal.clone();
     spawn_blocking(move || Store::open(&settings))
@@ -378,7 +416,6 @@ mod tests {
     use serde_json::value::RawValue;
     use switchboard_event::payload::ContactDeleted;
     use switchboard_journal::OpenError;
-    use tokio::net::TcpListener;
     use tokio::time::timeout;
 
     use super::*;

@@ -46,7 +46,7 @@ impl<A: Application> Connection<A> {
 
     /// Does what follows from the end of the session.
     pub(super) fn end(&mut self, reason: CloseReason, code: Option<CloseCode>) {
-        debug!(client = %self.handshake.client(), %reason, cause = ?reason, "session ended");
+        debug!(client = %self.handshake.client(), %reason, cause = reason.name(), "session ended");
         self.registration.shared().counters.close(reason);
         self.stage = Stage::Closing(Instant::now());
         self.pushed = Pushes::default();

@@ -15,6 +15,7 @@ use crate::{
     Application, Packet,
     counters::Counters,
     polling::{Probe, ProbeState},
+    refused::Cause,
     websocket::{Backlog, WebSocket},
 };
 
@@ -43,8 +44,16 @@ impl<A: Application> Connection<A> {
         READ_BUFFER.with_borrow_mut(|buffer| probe.poll(context, buffer, &limits, counters));
         match probe.state {
             ProbeState::Opened | ProbeState::Probed => {}
-            ProbeState::Failed => {
-                debug!(client = %self.handshake.client(), "probe refused");
+            ProbeState::Failed(cause) => {
+                let client = self.handshake.client();
+                if let Some(cause) = cause {
+                    self.registration
+                        .shared()
+                        .refused
+                        .fault(client, cause, Instant::now());
+                } else {
+                    debug!(%client, "probe lost");
+                }
                 polling.probe = None;
                 polling.mailbox.end_probe();
             }
@@ -75,6 +84,11 @@ impl<A: Application> Connection<A> {
     }
 }
 
+impl ProbeState {
+    /// It said what has no place there.
+    const INVALID: Self = Self::Failed(Some(Cause::ProbeInvalid));
+}
+
 impl Probe {
     fn poll(
         &mut self,
@@ -93,7 +107,7 @@ impl Probe {
             }
             match self.socket.poll_read(context, buffer) {
                 Poll::Pending => break,
-                Poll::Ready(Ok(0) | Err(_)) => self.state = ProbeState::Failed,
+                Poll::Ready(Ok(0) | Err(_)) => self.state = ProbeState::Failed(None),
                 Poll::Ready(Ok(len)) => {
                     counters.bytes_in.add(len as u64);
                     let unread = self.feed(&mut buffer[..len], limits);
@@ -104,14 +118,16 @@ impl Probe {
                 }
             }
         }
-        if self.state != ProbeState::Confirmed && self.deadline <= Instant::now() {
-            self.state = ProbeState::Failed;
+        if matches!(self.state, ProbeState::Opened | ProbeState::Probed)
+            && self.deadline <= Instant::now()
+        {
+            self.state = ProbeState::Failed(Some(Cause::UpgradeTimeout));
         }
-        if self.state == ProbeState::Failed {
+        if matches!(self.state, ProbeState::Failed(_)) {
             self.socket.say(Packet::close(None));
         }
         if let Poll::Ready(Err(_)) = self.socket.poll_flush(context, &counters.bytes_out) {
-            self.state = ProbeState::Failed;
+            self.state = ProbeState::Failed(None);
         }
     }
 
@@ -125,7 +141,7 @@ impl Probe {
                     self.state = next_state(self.state, &message, &mut self.socket);
                 }
                 Ok(None) => break,
-                Err(_) => self.state = ProbeState::Failed,
+                Err(_) => self.state = ProbeState::INVALID,
             }
         }
         rest.len()
@@ -138,13 +154,14 @@ const PROBE_PONGS_MAX: usize = 8;
 fn next_state(state: ProbeState, message: &Message<'_>, socket: &mut WebSocket) -> ProbeState {
     let text = match message {
         Message::Text(text) => text,
-        Message::Ping(_) if socket.queued() >= PROBE_PONGS_MAX => return ProbeState::Failed,
+        Message::Ping(_) if socket.queued() >= PROBE_PONGS_MAX => return ProbeState::INVALID,
         Message::Ping(payload) => {
             socket.say(Packet::pong(Bytes::copy_from_slice(payload)));
             return state;
         }
         Message::Pong(_) => return state,
-        Message::Binary(_) | Message::Close(_) => return ProbeState::Failed,
+        Message::Close(_) => return ProbeState::Failed(None),
+        Message::Binary(_) => return ProbeState::INVALID,
     };
     match (state, engine_io::Packet::decode(text)) {
         (ProbeState::Opened, Ok(engine_io::Packet::Ping("probe"))) => {
@@ -152,6 +169,6 @@ fn next_state(state: ProbeState, message: &Message<'_>, socket: &mut WebSocket) 
             ProbeState::Probed
         }
         (ProbeState::Probed, Ok(engine_io::Packet::Upgrade)) => ProbeState::Confirmed,
-        _ => ProbeState::Failed,
+        _ => ProbeState::INVALID,
     }
 }

@@ -310,3 +310,47 @@ async fn events_wait_for_a_poll_to_take_the_acks_of_those_before_them() {
     }
     assert_eq!(seen, acks(0..100));
 }
+
+/// It is handled after the first, and then has no place.
+#[tokio::test]
+async fn a_second_connect_while_the_first_is_pending_ends_the_session_after_it() {
+    let server = Server::start(quiet()).await;
+    let mut socket = WebSocket::join(&server).await;
+    socket.send("40/slow,").await;
+    socket.send("40/slow,").await;
+
+    server.engine.application().go_on.notify_one();
+
+    let reply = socket.next_message().await;
+    assert!(
+        matches!(&reply, Frame::Text(text) if text.starts_with("40/slow,{")),
+        "{reply:?}"
+    );
+    assert_eq!(
+        socket.next_message().await,
+        Frame::text(r#"42/slow,["auth",{}]"#)
+    );
+    socket.assert_closed(None).await;
+    assert_eq!(server.engine.counts().closes["misused"], 1);
+}
+
+/// The application is told of every reply, and knows which it waits for.
+#[tokio::test]
+async fn a_reply_that_nobody_waits_for_is_ignored_by_the_engine() {
+    let server = Server::start(quiet()).await;
+    let mut socket = WebSocket::join(&server).await;
+
+    for reply in ["43999[]", r#"430["late"]"#, r#"430["again"]"#] {
+        socket.send(reply).await;
+        assert_eq!(socket.next_message().await, Frame::text(r#"42["thanks"]"#));
+    }
+
+    socket.send(r#"42["message",1]"#).await;
+    assert_eq!(
+        socket.next_message().await,
+        Frame::text(r#"42["message-back",1]"#)
+    );
+    let acked = server.engine.application().acked.lock().unwrap().clone();
+    let ids: Vec<_> = acked.iter().map(|(id, ..)| *id).collect();
+    assert_eq!(ids, [999, 0, 0]);
+}

@@ -78,6 +78,48 @@ impl Pending {
     }
 }
 
+/// A connection for several requests, one after the other.
+pub(crate) struct KeptAlive(TcpStream);
+
+impl KeptAlive {
+    pub(crate) async fn connect(server: &Server) -> Self {
+        Self(TcpStream::connect(server.address).await.unwrap())
+    }
+
+    pub(crate) async fn ask(&mut self, method: &str, target: &str, body: &str) -> Answer {
+        let request = request(method, target, "", body);
+        let request = String::from_utf8(request).unwrap();
+        let request = request.replace("Connection: close\r\n", "");
+        self.0.write_all(request.as_bytes()).await.unwrap();
+        let answer = tokio::time::timeout(PATIENCE, self.read()).await;
+        answer.expect("an answer").unwrap()
+    }
+
+    async fn read(&mut self) -> std::io::Result<Answer> {
+        let head = head(&mut self.0).await?;
+        let mut answer = Answer {
+            status: head[9..12].parse().unwrap(),
+            head,
+            body: String::new(),
+        };
+        let len = answer
+            .header("content-length")
+            .map_or(0, |len| len.parse().unwrap());
+        let mut body = vec![0; len];
+        self.0.read_exact(&mut body).await?;
+        answer.body = String::from_utf8(body).unwrap();
+        Ok(answer)
+    }
+}
+
+async fn head(stream: &mut TcpStream) -> std::io::Result<String> {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        head.push(stream.read_u8().await?);
+    }
+    Ok(String::from_utf8(head).unwrap())
+}
+
 pub(crate) fn request(method: &str, target: &str, headers: &str, body: &str) -> Vec<u8> {
     let len = body.len();
     let len = if method == "POST" {
@@ -230,21 +272,7 @@ impl WebSocket {
         query: &str,
         headers: &str,
     ) -> Result<Self, Answer> {
-        let request = format!(
-            "GET /socket.io/?{query} HTTP/1.1\r\nHost: localhost\r\n{UPGRADE}{headers}\r\n"
-        );
-        let mut stream = TcpStream::connect(server.address).await.unwrap();
-        stream.write_all(request.as_bytes()).await.unwrap();
-        let mut head = Vec::new();
-        while !head.ends_with(b"\r\n\r\n") {
-            head.push(
-                tokio::time::timeout(PATIENCE, stream.read_u8())
-                    .await
-                    .unwrap()
-                    .unwrap(),
-            );
-        }
-        let head = String::from_utf8(head).unwrap();
+        let (mut stream, head) = Self::ask(server, query, headers).await;
         if head.starts_with("HTTP/1.1 101 ") {
             assert!(head.contains("s3pPLMBiTxaQ9kYGzzhZRbK+xOo="), "{head}");
             return Ok(Self(stream));
@@ -256,6 +284,17 @@ impl WebSocket {
             head,
             body,
         })
+    }
+
+    /// Asks for a WebSocket, and reads the head of the answer.
+    pub(crate) async fn ask(server: &Server, query: &str, headers: &str) -> (TcpStream, String) {
+        let request = format!(
+            "GET /socket.io/?{query} HTTP/1.1\r\nHost: localhost\r\n{UPGRADE}{headers}\r\n"
+        );
+        let mut stream = TcpStream::connect(server.address).await.unwrap();
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let head = tokio::time::timeout(PATIENCE, head(&mut stream)).await;
+        (stream, head.expect("an answer").unwrap())
     }
 
     pub(crate) async fn send(&mut self, text: &str) {

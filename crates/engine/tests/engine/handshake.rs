@@ -206,6 +206,88 @@ async fn another_path_belongs_to_the_fallback_which_learns_who_asks() {
 }
 
 #[tokio::test]
+async fn an_upgrade_on_another_path_opens_nothing() {
+    let server = Server::start(quiet()).await;
+    let target = "GET /other/?EIO=4&transport=websocket HTTP/1.1\r\nHost: localhost\r\n";
+    let upgrade = super::client::UPGRADE.replace(": Upgrade", ": Upgrade, close");
+    let request = format!("{target}{upgrade}\r\n");
+    let pending = super::client::Pending::send(server.address, request.as_bytes()).await;
+
+    let answer = pending.answer().await.unwrap();
+    assert_eq!((answer.status, &*answer.body), (404, "127.0.0.1"));
+    assert_eq!(server.engine.stats().websocket, 0);
+}
+
+/// As Node does: whatever follows the prefix.
+#[tokio::test]
+async fn a_path_below_the_prefix_is_the_same() {
+    let server = Server::start(quiet()).await;
+    for path in ["anything", "a/b/", "socket.io.js/", "socket.io"] {
+        let target = format!("/socket.io/{path}?EIO=4&transport=polling");
+        let request = super::client::request("GET", &target, "", "");
+
+        let answer = super::client::Pending::send(server.address, &request)
+            .await
+            .answer()
+            .await;
+
+        let answer = answer.unwrap();
+        assert_eq!(answer.status, 200, "{path}");
+        assert_eq!(super::client::sid(&answer.body).len(), 20, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn whoever_asks_for_the_script_of_the_client_is_told_where_it_is() {
+    let server = Server::start(quiet()).await;
+    for file in [
+        "socket.io.js",
+        "socket.io.min.js?v=4",
+        "socket.io.esm.min.js",
+        "socket.io.msgpack.min.js",
+        "socket.io.js.map",
+    ] {
+        let request = super::client::request("GET", &format!("/socket.io/{file}"), "", "");
+
+        let answer = super::client::Pending::send(server.address, &request)
+            .await
+            .answer()
+            .await;
+
+        let answer = answer.unwrap();
+        assert_eq!(answer.status, 404, "{file}");
+        let content_type = answer.header("content-type");
+        assert_eq!(content_type, Some("text/plain; charset=UTF-8"), "{file}");
+        assert!(answer.body.contains("socket.io-client"), "{}", answer.body);
+    }
+    let handshakes = server.engine.counts().handshakes;
+    assert_eq!(handshakes.values().sum::<u64>(), 0);
+}
+
+/// 20 characters are all of what there is in 15 bytes: in each place each of 64 is as likely as the
+/// others, so that among 1,000 ids one that never comes would be a fault.
+#[tokio::test]
+async fn ids_are_unlike_each_other_in_every_place() {
+    let server = Server::start(quiet()).await;
+    let mut connection = super::client::KeptAlive::connect(&server).await;
+    let mut sids = std::collections::BTreeSet::new();
+    for _ in 0..1_000 {
+        let target = "/socket.io/?EIO=4&transport=polling";
+        let answer = connection.ask("GET", target, "").await;
+        sids.insert(super::client::sid(&answer.body));
+    }
+
+    assert_eq!(sids.len(), 1_000);
+    for place in 0..20 {
+        let characters: std::collections::BTreeSet<u8> =
+            sids.iter().map(|sid| sid.as_bytes()[place]).collect();
+        assert!(characters.len() >= 62, "{place}: {}", characters.len());
+        let is_known = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_".contains(byte);
+        assert!(characters.iter().all(is_known));
+    }
+}
+
+#[tokio::test]
 async fn a_session_that_ended_is_unknown() {
     let server = Server::start(quiet()).await;
     let sid = server.open().await;

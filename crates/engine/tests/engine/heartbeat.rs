@@ -1,7 +1,7 @@
 use std::time::{Duration, Instant};
 
 use super::{
-    client::{Frame, WebSocket},
+    client::{Frame, KeptAlive, SESSION_UNKNOWN, WebSocket, until},
     server::{Server, config, echo},
 };
 
@@ -28,6 +28,38 @@ async fn a_polling_client_that_answers_no_ping_is_closed_in_time() {
     assert_eq!((answer.status, &*answer.body), (200, "1"));
     assert!(opened.elapsed() >= Duration::from_millis(500));
     server.assert_unknown(&sid).await;
+}
+
+/// As the official suites have it: nothing of 500 ms is forgiven. To wait longer changes nothing.
+#[tokio::test]
+async fn whoever_does_not_poll_for_interval_and_timeout_finds_no_session() {
+    let server = Server::start(echo(config())).await;
+    let mut connection = KeptAlive::connect(&server).await;
+    let opened = [
+        server.open().await,
+        server.open().await,
+        server.open().await,
+    ];
+    let [anew, kept, pushed] = &opened;
+
+    tokio::time::sleep(Duration::from_millis(500)).await;
+
+    let polling = format!("/socket.io/?EIO=4&transport=polling&sid={kept}");
+    let answers = [
+        connection.ask("GET", &polling, "").await,
+        server.poll(anew).await,
+        server.push(pushed, "3").await,
+    ];
+    for answer in answers {
+        assert_eq!((answer.status, &*answer.body), (400, SESSION_UNKNOWN));
+    }
+    for sid in &opened {
+        server.assert_unknown(sid).await;
+    }
+    until("the sessions end", || {
+        server.engine.counts().closes["ping_timeout"] == 3
+    })
+    .await;
 }
 
 #[tokio::test]

@@ -11,7 +11,7 @@ use super::{
 };
 
 #[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
+pub(crate) struct Log(Arc<Mutex<Vec<u8>>>);
 
 impl Write for Log {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
@@ -25,7 +25,7 @@ impl Write for Log {
 
 impl Log {
     /// Keeps what this thread logs, which is the only one of a test.
-    fn keep(&self) -> tracing::subscriber::DefaultGuard {
+    pub(crate) fn keep(&self) -> tracing::subscriber::DefaultGuard {
         let log = self.clone();
         let subscriber = tracing_subscriber::fmt()
             .with_max_level(tracing::Level::DEBUG)
@@ -35,7 +35,7 @@ impl Log {
         tracing::subscriber::set_default(subscriber)
     }
 
-    fn lines(&self, message: &str) -> Vec<String> {
+    pub(crate) fn lines(&self, message: &str) -> Vec<String> {
         let log = String::from_utf8(self.0.lock().unwrap().clone()).unwrap();
         log.lines()
             .filter(|line| line.contains(message))

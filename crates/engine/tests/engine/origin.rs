@@ -130,3 +130,27 @@ async fn any_origin_is_answered_with_a_star() {
     assert_eq!(answer.header("access-control-allow-origin"), Some("*"));
     assert_eq!(answer.header("access-control-allow-credentials"), None);
 }
+
+#[tokio::test]
+async fn a_websocket_is_opened_with_the_same_headers() {
+    let server = Server::start(listed()).await;
+    for (origin, allowed) in [
+        ("https://crm.example.com", Some("https://crm.example.com")),
+        // The own host needs no permission.
+        ("http://localhost", None),
+    ] {
+        let headers = format!("Origin: {origin}\r\n");
+
+        let query = "EIO=4&transport=websocket";
+        let (_stream, head) = WebSocket::ask(&server, query, &headers).await;
+
+        assert!(head.starts_with("HTTP/1.1 101 "), "{head}");
+        let said = |name: &str| head.lines().find_map(|line| line.strip_prefix(name));
+        assert_eq!(said("access-control-allow-origin: "), allowed);
+        assert_eq!(
+            said("access-control-allow-credentials: "),
+            allowed.map(|_| "true")
+        );
+        assert_eq!(said("vary: "), Some("Origin"));
+    }
+}

@@ -21,6 +21,20 @@ async fn several_packets_come_back_in_one_body() {
     );
 }
 
+/// engineioxide 0.17.4: in version 3 a binary packet was `b4` and base64. Here the `4` is base64.
+#[tokio::test]
+async fn a_binary_packet_has_no_type() {
+    let server = Server::start(echo(quiet())).await;
+    let sid = server.open().await;
+
+    assert_eq!(server.push(&sid, "b4AAA").await.body, "ok");
+
+    assert_eq!(server.poll(&sid).await.body, "b4AAA");
+    let version_3 = server.push(&sid, "b4AQIDBA==").await;
+    assert_eq!((version_3.status, &*version_3.body), (400, ""));
+    server.assert_unknown(&sid).await;
+}
+
 #[tokio::test]
 async fn a_poll_is_held_until_there_is_something() {
     let server = Server::start(echo(quiet())).await;
@@ -106,7 +120,7 @@ async fn a_body_beyond_the_limit_is_refused_and_the_session_stays() {
     let fits = format!("4{}", "a".repeat(999_999));
 
     let announced = server.push(&sid, &format!("{fits}a")).await;
-    let chunked = server
+    let put = server
         .request_with("PUT", &format!("EIO=4&transport=polling&sid={sid}"), "", "")
         .await;
     let target = format!("/socket.io/?EIO=4&transport=polling&sid={sid}");
@@ -120,7 +134,7 @@ async fn a_body_beyond_the_limit_is_refused_and_the_session_stays() {
 
     assert_eq!((announced.status, &*announced.body), (413, ""));
     assert_eq!(unannounced.unwrap().status, 413);
-    assert_eq!((chunked.status, &*chunked.body), (500, ""));
+    assert_eq!((put.status, &*put.body), (500, ""));
     assert_eq!(server.push(&sid, &fits).await.body, "ok");
     assert_eq!(server.poll(&sid).await.body, fits);
 }
@@ -183,8 +197,12 @@ async fn packets_without_a_meaning_are_ignored() {
 
 /// Sends a POST whose body lacks a byte, and waits until the session knows of it: until then a
 /// second one would be the first.
-async fn start_push(server: &Server, sid: &str) -> Pending {
+pub(crate) async fn start_push(server: &Server, sid: &str) -> Pending {
     let target = format!("/socket.io/?EIO=4&transport=polling&sid={sid}");
+    start_push_to(server, &target).await
+}
+
+pub(crate) async fn start_push_to(server: &Server, target: &str) -> Pending {
     let head = format!(
         "POST {target} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\nExpect: 100-continue\r\n\r\n"
     );

@@ -12,7 +12,7 @@ use http_body_util::Full;
 use serde_json::value::RawValue;
 use switchboard_engine::{
     Acked, Admission, Application, CloseReason, Config, Connect, DisconnectReason, Doors, Engine,
-    Handling, Incoming, Layer, Packet, Refusal, SocketHandle, serve,
+    Handling, Incoming, Layer, Listener, Packet, Refusal, SocketHandle, serve,
 };
 use switchboard_limit::Rate;
 use tokio::{
@@ -70,6 +70,11 @@ impl Server {
     pub(crate) async fn start(config: Config) -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         let address = listener.local_addr().unwrap();
+        Self::start_on(config, address, listener.into())
+    }
+
+    /// The same on a listener that somebody has made.
+    pub(crate) fn start_on(config: Config, address: SocketAddr, listener: Listener) -> Self {
         let (ended, receiver) = mpsc::channel(1024);
         let application = TestApplication {
             ended,

@@ -50,9 +50,12 @@ async fn a_client_without_binary_gets_base64() {
     socket.next().await;
 
     socket.send("bAQID").await;
+    socket.send("b4AAA").await;
     socket.send_binary(&[1, 2, 3, 4]).await;
 
     assert_eq!(socket.next().await, Frame::text("bAQID"));
+    // Not the type of a packet of version 3.
+    assert_eq!(socket.next().await, Frame::text("b4AAA"));
     assert_eq!(socket.next().await, Frame::text("bAQIDBA=="));
 }
 

@@ -6,10 +6,10 @@ use std::time::Duration;
 use axum::body::Body;
 use http::Request;
 use serde_json::{Value, json};
-use switchboard_event::{Catalogue, CatalogueConfig, Clock};
+use switchboard_event::{Catalogue, CatalogueConfig, Clock, TenantId};
 use switchboard_ingest::{Config, Endpoints, Ingest, Parts, ProducerLimits};
 
-use crate::world::{ACME_ADMIN_KEY, ACME_KEY, ADMIN_KEY, Answer, World, now, paused};
+use crate::world::{ACME_ADMIN_KEY, ACME_KEY, ADMIN_KEY, Answer, World, now, paused, tenant};
 
 #[tokio::test]
 async fn a_key_that_is_made_publishes_until_it_is_revoked() {
@@ -200,6 +200,44 @@ async fn a_wish_that_makes_no_key_says_what_is_wrong() {
 }
 
 #[tokio::test]
+async fn with_a_single_tenant_a_key_is_for_that_one() {
+    let world = World::new();
+    let node = node(&world, Some(tenant("acme")));
+    let wish = |tenant: Option<&str>| match tenant {
+        None => json!({"name": "n"}).to_string(),
+        Some(tenant) => json!({"name": "n", "tenant": tenant}).to_string(),
+    };
+
+    let made = request(&node, "POST", "", ADMIN_KEY, &wish(None)).await;
+    assert_eq!(made.json()["tenant"], "acme", "{}", made.text);
+    for other in ["globex", "*"] {
+        let refused = request(&node, "POST", "", ADMIN_KEY, &wish(Some(other))).await;
+        refused.assert_problem(422, "invalid_producer", Some("tenant"));
+    }
+}
+
+#[tokio::test]
+async fn two_nodes_that_make_keys_at_once_undo_nothing_of_each_other() {
+    let world = World::new();
+    let other = other_node(&world);
+    let wish = json!({"name": "n", "tenant": "acme"}).to_string();
+
+    let making = (0..6).map(|n| {
+        let ingest = if n % 2 == 0 { &world.ingest } else { &other };
+        let (ingest, wish) = (ingest.clone(), wish.clone());
+        tokio::spawn(async move { request(&ingest, "POST", "", ADMIN_KEY, &wish).await.status })
+    });
+    for made in making.collect::<Vec<_>>() {
+        assert_eq!(made.await.unwrap(), 201);
+    }
+
+    assert_eq!(
+        list(&world, ADMIN_KEY).await.as_array().unwrap().len(),
+        4 + 6
+    );
+}
+
+#[tokio::test]
 async fn a_key_of_the_settings_is_revoked_in_the_settings() {
     let world = World::new();
     let id = list(&world, ADMIN_KEY).await[0]["id"].clone();
@@ -264,11 +302,15 @@ fn limited(requests: &str, events: &str) -> World {
 
 /// Another node on the same journal, with the same settings.
 fn other_node(world: &World) -> Ingest {
+    node(world, None)
+}
+
+fn node(world: &World, single_tenant: Option<TenantId>) -> Ingest {
     Ingest::new(Parts {
         journal: Arc::clone(&world.journal) as _,
         catalogue: Arc::new(Catalogue::new(CatalogueConfig::default()).unwrap()),
         keys: crate::world::keys(),
-        single_tenant: None,
+        single_tenant,
         endpoints: Endpoints::default(),
         clock: Clock::new(now),
         config: Config::default(),

@@ -20,6 +20,10 @@ pub enum CloseReason {
     PacketInvalid,
     /// A packet that has no place where it came, such as an event before CONNECT.
     Misused,
+    /// Attachments were announced before a namespace was joined.
+    AttachmentsEarly,
+    /// The client asked for more namespaces than the limit allows.
+    TooManyNamespaces,
     /// No namespace was joined in time.
     ConnectTimeout,
     /// The client asked for namespaces that it may not join until the limit.
@@ -44,14 +48,19 @@ pub enum CloseReason {
 
 impl CloseReason {
     /// Every [`name`](Self::name) there is.
-    pub const NAMES: [&'static str; 17] = [
+    pub const NAMES: [&'static str; 22] = [
         "transport_closed",
         "transport_error",
-        "frame_invalid",
+        "invalid_frame",
+        "invalid_utf8",
+        "message_too_large",
+        "too_many_fragments",
         "ping_timeout",
         "parse_error",
         "packet_invalid",
         "misused",
+        "attachments_early",
+        "too_many_namespaces",
         "connect_timeout",
         "refused_too_often",
         "attachments_timeout",
@@ -69,6 +78,8 @@ impl CloseReason {
         match self {
             Self::PacketInvalid
             | Self::Misused
+            | Self::AttachmentsEarly
+            | Self::TooManyNamespaces
             | Self::ConnectTimeout
             | Self::RefusedTooOften
             | Self::AttachmentsTimeout
@@ -87,17 +98,21 @@ impl CloseReason {
         }
     }
 
-    /// The reason as one word of a log line or a metric. Of a frame that breaks the rules it does
-    /// not tell which.
+    /// The reason as one word of a log line or a metric.
     pub fn name(&self) -> &'static str {
         match self {
             Self::TransportClosed => "transport_closed",
             Self::TransportError => "transport_error",
-            Self::FrameInvalid(_) => "frame_invalid",
+            Self::FrameInvalid(CloseCode::INVALID_PAYLOAD) => "invalid_utf8",
+            Self::FrameInvalid(CloseCode::MESSAGE_TOO_BIG) => "message_too_large",
+            Self::FrameInvalid(CloseCode::POLICY_VIOLATION) => "too_many_fragments",
+            Self::FrameInvalid(_) => "invalid_frame",
             Self::PingTimeout => "ping_timeout",
             Self::ParseError => "parse_error",
             Self::PacketInvalid => "packet_invalid",
             Self::Misused => "misused",
+            Self::AttachmentsEarly => "attachments_early",
+            Self::TooManyNamespaces => "too_many_namespaces",
             Self::ConnectTimeout => "connect_timeout",
             Self::RefusedTooOften => "refused_too_often",
             Self::AttachmentsTimeout => "attachments_timeout",
@@ -140,6 +155,8 @@ impl fmt::Display for CloseReason {
             Self::ParseError => "parse error",
             Self::PacketInvalid => "forced close",
             Self::Misused
+            | Self::AttachmentsEarly
+            | Self::TooManyNamespaces
             | Self::ConnectTimeout
             | Self::RefusedTooOften
             | Self::AttachmentsTimeout
@@ -161,10 +178,15 @@ mod tests {
             CloseReason::TransportClosed,
             CloseReason::TransportError,
             CloseReason::FrameInvalid(CloseCode::PROTOCOL_ERROR),
+            CloseReason::FrameInvalid(CloseCode::INVALID_PAYLOAD),
+            CloseReason::FrameInvalid(CloseCode::MESSAGE_TOO_BIG),
+            CloseReason::FrameInvalid(CloseCode::POLICY_VIOLATION),
             CloseReason::PingTimeout,
             CloseReason::ParseError,
             CloseReason::PacketInvalid,
             CloseReason::Misused,
+            CloseReason::AttachmentsEarly,
+            CloseReason::TooManyNamespaces,
             CloseReason::ConnectTimeout,
             CloseReason::RefusedTooOften,
             CloseReason::AttachmentsTimeout,

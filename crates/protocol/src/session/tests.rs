@@ -93,6 +93,40 @@ fn a_silent_client_is_closed_after_one_missed_pong() {
 }
 
 #[test]
+fn a_ping_that_is_sent_late_gives_no_more_time_for_the_pong() {
+    let mut client = Simulation::joined();
+    let opened = client.now;
+    let late = PING_INTERVAL + Duration::from_millis(4);
+    assert_eq!(
+        client.session.expires_at(),
+        opened + PING_INTERVAL + PING_TIMEOUT
+    );
+
+    client.now = opened + late;
+    assert!(matches!(
+        client.session.handle_timeout(client.now),
+        Some(Signal::Ping)
+    ));
+
+    assert_eq!(
+        client.session.expires_at(),
+        opened + PING_INTERVAL + PING_TIMEOUT
+    );
+    assert_eq!(client.session.poll_timeout(), client.session.expires_at());
+}
+
+#[test]
+fn a_ping_that_is_sent_very_late_leaves_half_of_the_time_for_the_pong() {
+    let mut client = Simulation::joined();
+    client.now += PING_INTERVAL + 10 * PING_TIMEOUT;
+
+    let ping = client.session.handle_timeout(client.now);
+
+    assert!(matches!(ping, Some(Signal::Ping)));
+    assert_eq!(client.session.expires_at(), client.now + PING_TIMEOUT / 2);
+}
+
+#[test]
 fn other_traffic_is_no_pong() {
     let mut client = Simulation::joined();
     client.advance(PING_INTERVAL);
@@ -252,7 +286,7 @@ fn one_namespace_too_many_closes_the_session() {
 
     client.send("40/b");
 
-    client.assert_closed(CloseReason::Misused);
+    client.assert_closed(CloseReason::TooManyNamespaces);
 }
 
 #[test]
@@ -290,7 +324,7 @@ fn attachments_of_a_stranger_close_the_session() {
 
     client.send(r#"451-["a",{"_placeholder":true,"num":0}]"#);
 
-    client.assert_closed(CloseReason::Misused);
+    client.assert_closed(CloseReason::AttachmentsEarly);
 }
 
 #[test]

@@ -5,6 +5,7 @@ use clap::{Args, Subcommand};
 
 use super::{ConfigFile, Failure, say, warn};
 use crate::settings::{self, Environment, JournalKind, Policy, Settings, Stray};
+use crate::tls::Certificate;
 
 /// Look at the settings
 #[derive(Args, Debug)]
@@ -39,6 +40,9 @@ impl Config {
         }
         if settings.producers.is_empty() && settings.meta_webhooks.is_empty() {
             warn("nobody can publish: there is no [[producers]] and no [[webhooks.meta]]");
+        }
+        if let Some(files) = &settings.server.tls {
+            Certificate::load(files).map_err(Failure::refused)?;
         }
         say(summary(&settings))
     }
@@ -92,7 +96,7 @@ fn summary(settings: &Settings) -> String {
     let size = ByteSize::b(journal.retention_size);
     format!(
         "the settings are good\n  \
-         listens    {}:{}\n  \
+         listens    {}:{}{}\n  \
          metrics    {metrics}\n  \
          tokens     {tokens}\n  \
          tenants    {tenants}\n  \
@@ -102,6 +106,11 @@ fn summary(settings: &Settings) -> String {
          webhooks   {}",
         server.host,
         server.port,
+        if server.tls.is_some() {
+            ", with TLS"
+        } else {
+            ""
+        },
         names(producers.iter().map(|producer| producer.name.as_str())),
         names(
             meta_webhooks

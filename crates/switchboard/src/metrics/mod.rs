@@ -23,6 +23,8 @@ pub(crate) struct Snapshot {
     pub(crate) gateway_counts: switchboard_gateway::Counts,
     pub(crate) key_fetches: BTreeMap<&'static str, u64>,
     pub(crate) key_servers: Vec<switchboard_gateway::KeyServerStats>,
+    /// None without TLS.
+    pub(crate) certificate_reloads: Option<BTreeMap<&'static str, u64>>,
     pub(crate) ingest: IngestCounts,
     pub(crate) unknown: Vec<Unknown>,
     pub(crate) journal: switchboard_journal::Stats,
@@ -118,10 +120,18 @@ fn connections(page: &mut Exposition, snapshot: &Snapshot) {
     );
     page.counters(
         "switchboard_refused_total",
-        "Connections, requests and sessions that were turned away, by reason: the name of the limit.",
+        "Connections, requests and sessions that were turned away, by reason.",
         "reason",
         &counts.refused,
     );
+    if let Some(reloads) = &snapshot.certificate_reloads {
+        page.counters(
+            "switchboard_certificate_reloads_total",
+            "How often a changed certificate was read, by what came of it.",
+            "result",
+            reloads,
+        );
+    }
     page.counters(
         "switchboard_closes_total",
         "Engine.IO sessions that ended, by reason.",

@@ -21,6 +21,7 @@ mod secret;
 mod server;
 mod session;
 mod stray;
+mod tls;
 mod tree;
 mod written;
 
@@ -50,6 +51,7 @@ pub use self::secret::Secret;
 pub use self::server::ServerSettings;
 pub use self::session::SessionSettings;
 pub use self::stray::Stray;
+pub use self::tls::TlsSettings;
 pub use self::written::Written;
 
 /// The settings file that is read if none is named.

@@ -6,6 +6,7 @@ use switchboard_engine::{Cidr, ProxyHeader};
 
 use super::origin::Origin;
 use super::reader::Section;
+use super::tls::TlsSettings;
 
 /// `[server]`
 #[derive(Clone, Debug)]
@@ -23,6 +24,8 @@ pub struct ServerSettings {
     /// The header in which they say it. Default `X-Forwarded-For`. They must not pass it on as their
     /// clients sent it.
     pub proxy_header: ProxyHeader,
+    /// TLS on the public listener. Default none: a proxy in front speaks it.
+    pub tls: Option<TlsSettings>,
     /// How long a drain waits for requests in flight. Default 10 s; raising it makes a restart
     /// wait longer for clients that do not read.
     pub drain_timeout: Duration,
@@ -39,6 +42,7 @@ impl Default for ServerSettings {
             cors_origins: Vec::new(),
             trusted_proxies: Vec::new(),
             proxy_header: ProxyHeader::default(),
+            tls: None,
             drain_timeout: Duration::from_secs(10),
             drain_spread: Duration::from_secs(2),
         }
@@ -67,6 +71,7 @@ impl ServerSettings {
                     ],
                 )
                 .unwrap_or(default.proxy_header),
+            tls: TlsSettings::read(&mut section),
             drain_timeout: section
                 .duration(
                     "drain_timeout",

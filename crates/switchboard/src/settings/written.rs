@@ -1,6 +1,7 @@
 //! Which keys were written with which values, to tell what changed.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::fs;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::path::Path;
@@ -9,7 +10,7 @@ use super::tree::{Node, Table, Value};
 
 /// Every key that is written, with a hash of its value: secrets are among them. What a `_file`
 /// names counts with its content.
-#[derive(Clone, Debug, Default, Eq, PartialEq)]
+#[derive(Clone, Default, Eq, PartialEq)]
 pub struct Written(BTreeMap<String, u64>);
 
 impl Written {
@@ -25,6 +26,13 @@ impl Written {
         let keys = self.0.keys().chain(other.0.keys());
         let differing = keys.filter(|key| self.0.get(*key) != other.0.get(*key));
         differing.cloned().collect()
+    }
+}
+
+/// The keys alone: a short secret could be guessed by its hash.
+impl fmt::Debug for Written {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.0.keys()).finish()
     }
 }
 
@@ -52,7 +60,9 @@ fn hash(key: &str, value: &Value, directory: &Path) -> u64 {
         Value::Text(text) | Value::Untyped(text) => text.hash(&mut hasher),
         other => format!("{other:?}").hash(&mut hasher),
     }
+    // A certificate is read again by itself when its file changes.
     if key.ends_with("_file")
+        && !key.starts_with("tls_")
         && let Some(name) = value.as_text()
     {
         // What cannot be read is refused elsewhere.

@@ -53,6 +53,9 @@ async fn before_joining_no_attachment_is_waited_for() {
         .send(&format!(r#"451-/private,["a",{PLACEHOLDER}]"#))
         .await;
     socket.assert_closed(None).await;
+    // All but those that nobody may send, or that were not announced.
+    let counts = server.engine.counts();
+    assert_eq!(counts.closes["attachments_early"], 11);
     bystander.assert_served().await;
 }
 
@@ -291,6 +294,7 @@ async fn one_connection_joins_a_bounded_number_of_namespaces() {
     socket.send("40/more,").await;
 
     socket.assert_closed(None).await;
+    assert_eq!(server.engine.counts().closes["too_many_namespaces"], 1);
     bystander.assert_served().await;
 }
 

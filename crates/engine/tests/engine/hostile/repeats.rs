@@ -15,7 +15,8 @@ use tokio::{
 use self::footprint::{repeat, run_alone};
 use super::{answer_to, upgrade_request};
 use crate::{
-    client::{PATIENCE, frame, request},
+    client::{KeptAlive, PATIENCE, Pending, frame, request, sid},
+    polling::start_push_to as start_push,
     server::{Server, quiet},
 };
 
@@ -69,6 +70,9 @@ rows! {
     heads_that_stop_half_way_leave_nothing_behind: half_a_head, quiet();
     /// CVE-2022-2421, CVE-2023-32695.
     packets_that_are_refused_leave_nothing_behind: refused_packet, quiet();
+    second_requests_leave_nothing_behind: second_request, hasty();
+    requests_that_end_their_session_leave_nothing_behind: last_request, hasty();
+    namespaces_without_end_leave_nothing_behind: many_namespaces, quiet();
 }
 
 fn small() -> Config {
@@ -211,11 +215,26 @@ async fn missing_attachments(server: Arc<Server>, number: usize) {
 
 async fn refused_request(server: Arc<Server>, number: usize) {
     let headers = "a:\r\n".repeat(200);
-    let (bytes, status) = match number % 5 {
-        0 => (upgrade_request("EIO=3&transport=websocket", ""), 400),
+    // A megabyte takes its time to send, so it is only one in a hundred.
+    let long_len = if number.is_multiple_of(100) {
+        1_000_000
+    } else {
+        20_000
+    };
+    let long = || format!("X-Long: {}\r\n", "a".repeat(long_len));
+    let spaces = format!("Sec-WebSocket-Protocol: a{}b\r\n", " ".repeat(15_000));
+    let more_spaces = format!("Sec-WebSocket-Protocol: a{}b\r\n", " ".repeat(32_000));
+    let unknown = "EIO=4&transport=websocket&sid=aaaaaaaaaaaaaaaaaaaa";
+    let (bytes, status) = match number % 10 {
         1 => (upgrade_request("EIO=4&transport=websocket", &headers), 431),
+        2 if number.is_multiple_of(4) => (upgrade_request("EIO=3&transport=websocket", ""), 400),
         2 => (upgrade_request("EIO=4&transport=__proto__", ""), 400),
         3 => (upgrade_request("EIO=4&transport=websocket", "Origin: null\r\n"), 400),
+        4 => (request("GET", "/socket.io/?EIO=4&transport=polling&sid=x", "", ""), 400),
+        5 => (upgrade_request(unknown, ""), 400),
+        6 => (upgrade_request("EIO=4&transport=websocket", &spaces), 400),
+        7 => (upgrade_request("EIO=4&transport=websocket", &more_spaces), 431),
+        0 | 8 => (upgrade_request("EIO=4&transport=websocket", &long()), 431),
         _ => (b"GET /socket.io/?EIO=4&transport=polling HTTP/1.1\r\nHost: [\r\nOrigin: http://(\r\nConnection: close\r\n\r\n".to_vec(), 403),
     };
 
@@ -238,7 +257,12 @@ async fn half_a_head(server: Arc<Server>, number: usize) {
 }
 
 async fn refused_packet(server: Arc<Server>, number: usize) {
+    let digits = "9".repeat(number % 20_000);
+    let attachments = format!("45{digits}0-[]");
+    let ack = format!(r#"42{digits}99999999999999999999["a"]"#);
     let text = [
+        &attachments,
+        &ack,
         r#"451-["a",{"_placeholder":true,"num":"splice"}]"#,
         r#"451-["a",{"_placeholder":true,"num":1}]"#,
         r#"42[{"toString":"foo"}]"#,
@@ -249,7 +273,7 @@ async fn refused_packet(server: Arc<Server>, number: usize) {
         "4999",
         "40",
         "b",
-    ][number % 10];
+    ][number % 12];
 
     let end = exchange(
         &server,
@@ -259,6 +283,88 @@ async fn refused_packet(server: Arc<Server>, number: usize) {
 
     assert!(end.ends_with(&[0x88, 0]), "{text}: {end:?}");
     forget_socket(&server).await;
+}
+
+/// A polling session, its address, and a connection to speak to it.
+async fn open(server: &Server) -> (KeptAlive, String) {
+    let mut connection = KeptAlive::connect(server).await;
+    let target = "/socket.io/?EIO=4&transport=polling";
+    let sid = sid(&connection.ask("GET", target, "").await.body);
+    (connection, format!("{target}&sid={sid}"))
+}
+
+async fn second_request(server: Arc<Server>, number: usize) {
+    let (mut connection, target) = open(&server).await;
+    match number % 3 {
+        0 => {
+            let one = Pending::send(server.address, &request("GET", &target, "", "")).await;
+            let other = connection.ask("GET", &target, "").await;
+            let one = one.answer().await.unwrap();
+
+            // Whichever came second.
+            let mut answers = [(one.status, one.body), (other.status, other.body)];
+            answers.sort();
+            assert_eq!(answers, [(200, "1".to_owned()), (400, String::new())]);
+        }
+        1 => {
+            let first = start_push(&server, &target).await;
+            let second = connection.ask("POST", &target, "4b").await;
+
+            assert_eq!(second.status, 400);
+            assert!(first.answer().await.is_none());
+        }
+        _ => {
+            second_websocket(&server, &target).await;
+            assert_eq!(connection.ask("POST", &target, "1").await.body, "ok");
+        }
+    }
+}
+
+async fn second_websocket(server: &Server, target: &str) {
+    let target = target.replace("polling", "websocket");
+    let request = upgrade_request(target.split_once('?').unwrap().1, "");
+    let mut first = TcpStream::connect(server.address).await.unwrap();
+    let probe = [&request[..], &frame(0x81, b"2probe")].concat();
+    first.write_all(&probe).await.unwrap();
+    read_until(&mut first, b"3probe").await;
+
+    let mut second = TcpStream::connect(server.address).await.unwrap();
+    second.write_all(&request).await.unwrap();
+    read_until(&mut second, &[0x88, 0]).await;
+}
+
+async fn last_request(server: Arc<Server>, number: usize) {
+    let (mut connection, target) = open(&server).await;
+    let (body, status) = match number % 8 {
+        // Cancelled, perhaps before the server has seen it.
+        0 => {
+            drop(Pending::send(server.address, &request("GET", &target, "", "")).await);
+            return;
+        }
+        1 => {
+            drop(start_push(&server, &target).await);
+            return;
+        }
+        2 => ("", 400),
+        3 => ("abc", 400),
+        4 => ("6\x1e", 400),
+        5 => ("bnot*base64", 400),
+        6 => ("2", 400),
+        _ => ("1\x1e4a", 200),
+    };
+
+    let answer = connection.ask("POST", &target, body).await;
+
+    assert_eq!(answer.status, status, "{body:?}");
+}
+
+async fn many_namespaces(server: Arc<Server>, number: usize) {
+    let names = (0..16).map(|name| format!("40/{number}-{name}{},", "a".repeat(number % 200)));
+    let frames: Vec<_> = names.map(|name| frame(0x81, name.as_bytes())).collect();
+
+    let end = exchange(&server, &[&frames.concat()]).await;
+
+    assert!(end.ends_with(&[0x88, 0]), "{end:?}");
 }
 
 /// Opens a WebSocket session, says `frames`, and returns all that the server says until its end.

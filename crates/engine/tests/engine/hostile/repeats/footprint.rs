@@ -8,6 +8,7 @@ use std::{
         Arc,
         atomic::{AtomicUsize, Ordering},
     },
+    time::Duration,
 };
 
 use switchboard_engine::{Config, Stats};
@@ -53,6 +54,11 @@ pub(super) async fn repeat<F>(config: Config, act: fn(Arc<Server>, usize) -> F)
 where
     F: Future<Output = ()> + Send + 'static,
 {
+    let config = Config {
+        // On a busy machine a row takes longer than the bystander would be waited for.
+        ping_interval: Duration::from_mins(10),
+        ..config
+    };
     let server = Arc::new(Server::start(config).await);
     let mut bystander = Bystander::join(&server).await;
     let files = open_files();

@@ -1,6 +1,8 @@
 //! Fan-out as its callers see it.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+mod scale;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -234,7 +236,13 @@ fn grant(tenant: &str, room: Room) -> Grant {
     .unwrap()
 }
 
-fn publish(hub: &Hub<Line>, offset: u64, tenant: &str, rooms: &[Room], except: &[Room]) -> usize {
+fn publish<P: Post<Delivery = u64>>(
+    hub: &Hub<P>,
+    offset: u64,
+    tenant: &str,
+    rooms: &[Room],
+    except: &[Room],
+) -> usize {
     let tenant = tenant.parse().unwrap();
     hub.publish(
         Offset::new(offset),
