@@ -109,12 +109,10 @@ impl<P: Post> Hub<P> {
         recipients.len()
     }
 
-    /// Goes on after `offset`, because what lies before it cannot be read any more, and returns
-    /// everybody: they have a gap and must be told.
-    pub fn skip_to(&self, offset: Offset) -> Vec<P> {
-        let mut rooms = self.rooms.lock();
-        rooms.skip_to(offset);
-        rooms.all()
+    /// Goes on after `offset`, because what lies before it cannot be read any more: whoever has a
+    /// seat has a gap and must be told.
+    pub fn skip_to(&self, offset: Offset) {
+        self.rooms.lock().skip_to(offset);
     }
 
     /// How far fan-out has come.

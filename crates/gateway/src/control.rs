@@ -1,0 +1,151 @@
+//! What is done about a control record, between two other records.
+
+use std::sync::Arc;
+
+use switchboard_event::{Control, Event, Invalidation, Revocation, Room, TenantId};
+use tracing::{error, info, warn};
+
+use crate::counters::SessionEnd;
+use crate::lane::Lane;
+use crate::recovery::Recovery;
+use crate::reply::Refused;
+use crate::session::Session;
+
+impl Lane {
+    /// Does what `event` orders, if it is an order. When this returns, nothing that is fanned out
+    /// next reaches whom it is about.
+    pub(crate) fn obey(&self, event: &Event, recovery: &Recovery) {
+        let tenant = event.tenant();
+        match Control::of(event) {
+            None => {}
+            Some(Ok(control)) => self.apply(&control, tenant, recovery),
+            Some(Err(invalid)) => {
+                error!(%tenant, event = event.name(), error = %invalid, "an order cannot be obeyed");
+            }
+        }
+    }
+
+    fn apply(&self, control: &Control, tenant: &TenantId, recovery: &Recovery) {
+        if let Control::Invalidate(Invalidation { user, room, kind }) = control {
+            let (user, room, kind) = (user.as_ref(), room.as_ref(), kind.as_ref());
+            recovery.access.invalidate(tenant, user, room, kind);
+        }
+        // Before anybody is looked for: who decides about something at this moment, and is not
+        // found, sees that it has to decide again.
+        self.note_control();
+        let sessions = self.present.lock().of(|session| {
+            let is_named = match control {
+                Control::Revoke(Revocation::User { user, .. } | Revocation::Room { user, .. })
+                | Control::Disconnect { user } => session.user() == *user,
+                Control::Revoke(Revocation::Token { .. }) => true,
+                Control::Invalidate(Invalidation { user, .. }) => {
+                    user.as_ref().is_none_or(|user| session.user() == *user)
+                }
+            };
+            is_named && session.tenant() == tenant
+        });
+        match control {
+            Control::Revoke(Revocation::Room {
+                room,
+                issued_before,
+                ..
+            }) => {
+                let left = |session: &Arc<Session>| {
+                    let left = session.take(room, *issued_before);
+                    say_left(session, &left, "revoked")
+                };
+                recovery.write_later(sessions.into_iter().filter(left).collect());
+            }
+            Control::Revoke(revocation) => {
+                for session in sessions {
+                    if session.end_if_revoked(revocation) {
+                        info!(socket = %session.socket_id(), %tenant, user = %session.user(), "revoked");
+                    }
+                }
+            }
+            Control::Disconnect { .. } => {
+                for session in sessions {
+                    session.end(SessionEnd::Disconnected);
+                }
+            }
+            Control::Invalidate(invalidation) => {
+                recovery.decide_again_later(sessions, invalidation.clone());
+            }
+        }
+    }
+}
+
+impl Recovery {
+    /// Decides again about the rooms of these sessions that `invalidation` concerns. In a task of its
+    /// own: whoever decides may take its time, which the line of everybody else has not.
+    pub(crate) fn decide_again_later(
+        &self,
+        sessions: Vec<Arc<Session>>,
+        invalidation: Invalidation,
+    ) {
+        if sessions.is_empty() {
+            return;
+        }
+        let recovery = self.clone();
+        tokio::spawn(async move {
+            for session in sessions {
+                recovery.decide_again(&session, &invalidation).await;
+            }
+        });
+    }
+
+    async fn decide_again(&self, session: &Arc<Session>, invalidation: &Invalidation) {
+        let renewals = session.renewals();
+        let identity = session.identity();
+        let mut denied: Vec<Room> = Vec::new();
+        for room in session.rooms() {
+            if !invalidation.concerns(&room) {
+                continue;
+            }
+            match self.access.grant(&identity, room).await {
+                Ok(_) => {}
+                Err(Refused::Denied(reason)) => denied.push(reason.room().clone()),
+                // Nobody could say: what was granted stays, until somebody says otherwise.
+                Err(reason) => {
+                    warn!(socket = %session.socket_id(), %reason, "a right could not be decided again");
+                }
+            }
+        }
+        let left = session.withdraw(&denied, renewals);
+        if say_left(session, &left, "withdrawn") {
+            self.write(session).await;
+        }
+    }
+
+    /// Writes what these sessions are now. In a task of its own; it is in force already.
+    fn write_later(&self, sessions: Vec<Arc<Session>>) {
+        if sessions.is_empty() {
+            return;
+        }
+        let recovery = self.clone();
+        tokio::spawn(async move {
+            for session in sessions {
+                recovery.write(&session).await;
+            }
+        });
+    }
+}
+
+/// Tells a client which rooms it has left, if any; returns whether there were some.
+fn say_left(session: &Session, left: &[Room], reason: &'static str) -> bool {
+    if left.is_empty() {
+        return false;
+    }
+    for room in left {
+        info!(
+            socket = %session.socket_id(),
+            tenant = %session.tenant(),
+            user = %session.user(),
+            room = room.name(),
+            reason,
+            "taken out of a room"
+        );
+    }
+    session.tell_left(left, reason);
+    true
+}
