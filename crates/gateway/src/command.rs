@@ -23,36 +23,55 @@ struct Options {
     after: Option<String>,
 }
 
+/// Every event that clients may send; `{kind}` is that of a room with subscribers.
+pub const CLIENT_EVENTS: [&str; 6] = [
+    "subscribe",
+    "subscribe:{kind}",
+    "unsubscribe",
+    "unsubscribe:{kind}",
+    "session:refresh",
+    "ping",
+];
+
 impl Command {
     /// How many arguments are looked at.
     pub(crate) const ARGS_MAX: usize = 2;
 
-    /// Reads an event: `subscribe`, `unsubscribe` (with a whole room name), `subscribe:{kind}`,
-    /// `unsubscribe:{kind}` (with an id), `session:refresh` (with a token), `ping`.
+    /// Reads one of [`CLIENT_EVENTS`]: with a whole room name, with the id of a room whose kind is in
+    /// the event's name, with a token, or with nothing.
     pub(crate) fn parse(
         name: &str,
         args: &[&RawValue],
         catalogue: &Catalogue,
     ) -> Result<Self, Refused> {
-        let (verb, kind) = match name.split_once(':') {
-            Some((verb, kind)) => (verb, Some(kind)),
-            None => (name, None),
-        };
-        match (verb, kind) {
-            ("subscribe", _) => Ok(Self::Subscribe {
+        let (event, kind) = known(name).ok_or(Refused::UnknownEvent)?;
+        match event {
+            "subscribe" | "subscribe:{kind}" => Ok(Self::Subscribe {
                 room: room(kind, args, catalogue)?,
                 after: after(args)?,
             }),
-            ("unsubscribe", _) => Ok(Self::Unsubscribe {
+            "unsubscribe" | "unsubscribe:{kind}" => Ok(Self::Unsubscribe {
                 room: room(kind, args, catalogue)?,
             }),
-            ("session", Some("refresh")) => Ok(Self::Refresh {
+            "session:refresh" => Ok(Self::Refresh {
                 token: token(args)?,
             }),
-            ("ping", None) => Ok(Self::Ping),
+            "ping" => Ok(Self::Ping),
             _ => Err(Refused::UnknownEvent),
         }
     }
+}
+
+/// Which of [`CLIENT_EVENTS`] an event is, and the kind of room that its name holds.
+fn known(name: &str) -> Option<(&'static str, Option<&str>)> {
+    let is = |event: &&str| **event == *name;
+    if let Some(event) = CLIENT_EVENTS.into_iter().find(is) {
+        return Some((event, None));
+    }
+    let (verb, kind) = name.split_once(':')?;
+    let is = |event: &&str| event.strip_suffix(":{kind}") == Some(verb);
+    let event = CLIENT_EVENTS.into_iter().find(is)?;
+    Some((event, Some(kind)))
 }
 
 /// The token is not shown.

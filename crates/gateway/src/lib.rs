@@ -50,6 +50,7 @@ pub use auth::{
     InvalidKey, IssuerConfig, KeyKind, KeyServerConfig, KeyServerStats, KeySource, LinkDefault,
     UnknownAlgorithm, Verification,
 };
+pub use command::CLIENT_EVENTS;
 pub use counters::Counts;
 pub use gateway::{Config, Gateway, Stats};
 pub use lifetime::OnExpiry;
