@@ -193,6 +193,43 @@ test('a room that is taken from a client that is behind is not read any more', a
   );
 });
 
+for (const [what, { order, ends }] of Object.entries({
+  'a client that comes back': KINDS['everything of a user'],
+  'a room that is joined again': KINDS['a room of a user'],
+})) {
+  test(`at whatever moment of ${what} it comes, nothing after it arrives`, async (t) => {
+    for (let round = 0; round < 40; round += 1) {
+      const victim = somebody();
+      const room = victim.room.slice(9);
+      const first = await joined(t, server, victim);
+      const again = await wire(t, server);
+      first.close();
+
+      const joining = again.join({ token: victim.token, pid: first.replies[0].pid });
+      const subscribing = joining.then(() => again.emit('subscribe', victim.room, {}));
+      await new Promise((resolve) => setImmediate(resolve));
+      const ordering = server.ordered(...order(victim));
+      for (let n = 1; n <= 3; n += 1) await count(server, room, n);
+      const position = await ordering;
+      await count(server, room, 4, 6);
+      await subscribing;
+      await until('the end', async () => {
+        if (again.isClosed) return true;
+        if (ends === 'token') return again.replies.some((reply) => reply.data !== undefined);
+        return (await again.request('unsubscribe', 'contact:nobody')).ok;
+      });
+
+      const late = again.received.filter((one) => typeof one.position === 'string');
+      assert.deepEqual(
+        late.filter((one) => offsetOf(one.position) > offsetOf(position)),
+        [],
+        `round ${round}, after ${position}`,
+      );
+      again.close();
+    }
+  });
+}
+
 test('an account that is taken from a user cannot be paired either', async (t) => {
   const one = await wire(t, server);
   const token = signHs256(claims({ user: 'pairs', tenant: 'acme', rooms: ['whatsapp:*'], link: ['*'] }));
