@@ -12,7 +12,7 @@ import { after, describe, test } from 'node:test';
 
 import { REPOSITORY } from './harness/process.js';
 import { startServer } from './harness/server.js';
-import { KEYS, WEBHOOK } from './harness/settings.js';
+import { ADMINISTRATORS, KEYS, WEBHOOK } from './harness/settings.js';
 import { claims, signHs256 } from './harness/tokens.js';
 import { until } from './harness/until.js';
 import { fixtures } from './harness/webhook.js';
@@ -35,6 +35,7 @@ const server = await startServer({
     journal: { partitions: 1 },
     // Tokens from after a revocation are of the next second, which lies ahead.
     auth: { leeway: '5s' },
+    producers: ADMINISTRATORS,
     catalogue: { rooms: ['order'] },
     webhooks: {
       meta: /** @type {Tenant[]} */ (['acme', 'globex']).map((tenant) => ({
@@ -218,6 +219,32 @@ const WAYS = {
   '/v1/access/invalidate': {
     'of everything': () => orders('/v1/access/invalidate', {}),
     'in the name of the other': () => refused('/v1/access/invalidate', { tenant: 'acme' }),
+  },
+  '/v1/producers': {
+    'and reads its own': async () => {
+      const { body } = await server.get('/v1/producers', { authorization: `Bearer ${globex.key}` });
+      assert.ok(body.producers.length > 0, JSON.stringify(body));
+      for (const { tenant } of body.producers) assert.equal(tenant, 'globex');
+      return body;
+    },
+    'and makes a key for the other': async () => {
+      for (const tenant of ['acme', '*']) {
+        const { status } = await server.post('/v1/producers', { name: 'spy', tenant }, { key: globex.key });
+        assert.equal(status, 403);
+      }
+      return [];
+    },
+  },
+  '/v1/producers/{id}': {
+    'and revokes a key of the other': async () => {
+      const all = await server.get('/v1/producers', { authorization: `Bearer ${acme.key}` });
+      for (const { id } of all.body.producers) {
+        const headers = { authorization: `Bearer ${globex.key}` };
+        const { status } = await fetch(`${server.url}/v1/producers/${id}`, { method: 'DELETE', headers });
+        assert.ok([403, 404].includes(status), `${status}`);
+      }
+      return [];
+    },
   },
   '/webhooks/meta/{endpoint}': {
     'with messages of the same phone number': async () => {

@@ -7,7 +7,7 @@ import { dial } from './harness/client.js';
 import { started, wire } from './harness/lost.js';
 import { assertCounted, count, numbered, numbers, offsetOf } from './harness/numbered.js';
 import { startServer } from './harness/server.js';
-import { KEYS } from './harness/settings.js';
+import { ADMINISTRATORS, KEYS } from './harness/settings.js';
 import { claims, signHs256 } from './harness/tokens.js';
 import { until } from './harness/until.js';
 
@@ -15,7 +15,7 @@ import { until } from './harness/until.js';
 const IN_FORCE_MS = 2_000;
 
 /** Tokens from after a revocation are of the next second, which lies ahead. */
-const AHEAD = { auth: { leeway: '5s' } };
+const AHEAD = { auth: { leeway: '5s' }, producers: ADMINISTRATORS };
 
 const server = await startServer({ settings: AHEAD });
 after(() => server.stop());
@@ -150,7 +150,7 @@ for (const [what, { order, ends }] of Object.entries(KINDS)) {
 const NOTICES = ['session:expired', 'session:left'];
 
 test('a client that is behind gets nothing after it either', async (t) => {
-  const tiny = await started(t, { engine: { ping_interval: '60s', ping_timeout: '60s', outbox_packets_max: 8 } });
+  const tiny = await started(t, { producers: ADMINISTRATORS, engine: { ping_interval: '60s', ping_timeout: '60s', outbox_packets_max: 8 } });
   const victim = somebody();
   const room = victim.room.slice(9);
   const one = await joined(t, tiny, victim);
@@ -173,7 +173,7 @@ test('a client that is behind gets nothing after it either', async (t) => {
 });
 
 test('a room that is taken from a client that is behind is not read any more', async (t) => {
-  const tiny = await started(t, { engine: { ping_interval: '60s', ping_timeout: '60s', outbox_packets_max: 8 } });
+  const tiny = await started(t, { producers: ADMINISTRATORS, engine: { ping_interval: '60s', ping_timeout: '60s', outbox_packets_max: 8 } });
   const victim = somebody();
   const room = victim.room.slice(9);
   const one = await joined(t, tiny, victim);

@@ -9,7 +9,7 @@
 //!   to an event. [`rejected`] says why not, [`accepted`] what came of it.
 //! - [`event`]: what a draft becomes. Nothing validates again after it.
 //! - [`message`]: what is remembered of a message. [`binary`]: binary values in payloads.
-//! - [`control`]: what the server tells its own nodes; [`revoked`]: what is remembered of it.
+//! - [`order`]: what the server tells its own nodes; [`revoked`]: what is remembered of it.
 //! - [`shape`], [`payload`], [`built_in`]: the contract, each payload described once.
 //!
 //! Pure: no I/O, no clock of its own, no randomness. What depends on those is an argument.
@@ -20,13 +20,13 @@ pub mod built_in;
 pub mod catalogue;
 mod check;
 pub mod clock;
-pub mod control;
 pub mod draft;
 pub mod event;
 mod field;
 pub mod id;
 mod json;
 pub mod message;
+pub mod order;
 pub mod payload;
 pub mod position;
 pub mod rejected;
@@ -43,11 +43,11 @@ pub use catalogue::{
     Catalogue, CatalogueConfig, CatalogueError, Context, CustomEvent, Maker, UnknownCounts,
 };
 pub use clock::Clock;
-pub use control::{Control, InvalidControl, InvalidTokenId, Invalidation, Revocation, TokenId};
 pub use draft::Draft;
 pub use event::{Audience, Event, EventParts};
 pub use id::{EventId, ID_LEN_MAX, Id, InvalidId, TenantId, UserId};
 pub use message::{InvalidMessageState, MessageKey, MessageState};
+pub use order::{InvalidOrder, InvalidTokenId, Invalidation, Order, Revocation, TokenId};
 pub use position::{Epoch, InvalidPosition, Offset, Position};
 pub use rejected::Rejected;
 pub use revoked::{

@@ -6,8 +6,8 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::control::TokenId;
 use crate::id::UserId;
+use crate::order::TokenId;
 use crate::room::Room;
 use crate::time::Timestamp;
 

@@ -317,14 +317,14 @@ impl Gateway {
         room: &Room,
         after: Option<Position>,
     ) -> Result<Subscribed, Refused> {
-        let controls = session.lane.controls();
+        let orders = session.lane.orders();
         let identity = session.identity();
         let ticket = self.access.ticket(&identity, room.clone()).await?;
         let Entry { membership, joined } = session.subscribe(&ticket, self.limits.rooms_max())?;
         debug!(socket = %session.socket_id(), room = room.name(), "joined");
         let is_new = !joined.is_empty();
         let settled = async {
-            if is_new && session.lane.controls() != controls {
+            if is_new && session.lane.orders() != orders {
                 // Somebody said meanwhile that what was decided may not count.
                 self.access.ticket(&identity, room.clone()).await?;
             }

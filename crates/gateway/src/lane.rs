@@ -28,8 +28,8 @@ pub(crate) struct Lane {
     epoch: Mutex<Epoch>,
     recent: Mutex<Recent>,
     pub(crate) present: Mutex<Present>,
-    /// How many control records were obeyed, or are being obeyed.
-    controls: AtomicU64,
+    /// How many orders were obeyed, or are being obeyed.
+    orders: AtomicU64,
     /// The longest time since the last sync that an event took from its acceptance to its fan-out.
     lag_ms: AtomicU64,
 }
@@ -56,7 +56,7 @@ impl Lane {
             epoch: Mutex::new(head.epoch),
             recent: Mutex::default(),
             present: Mutex::default(),
-            controls: AtomicU64::default(),
+            orders: AtomicU64::default(),
             lag_ms: AtomicU64::default(),
         }
     }
@@ -143,12 +143,12 @@ impl Lane {
 
     /// How many orders there were. Whoever decides about a right asks before and after: if it is
     /// another number, what was decided may not count any more.
-    pub(crate) fn controls(&self) -> u64 {
-        self.controls.load(Ordering::SeqCst)
+    pub(crate) fn orders(&self) -> u64 {
+        self.orders.load(Ordering::SeqCst)
     }
 
-    pub(crate) fn note_control(&self) {
-        self.controls.fetch_add(1, Ordering::SeqCst);
+    pub(crate) fn note_order(&self) {
+        self.orders.fetch_add(1, Ordering::SeqCst);
     }
 
     async fn follow(
@@ -254,8 +254,9 @@ impl Lane {
             Ok(head) => {
                 *self.epoch.lock() = head.epoch;
                 self.recent.lock().clear();
-                self.note_control();
-                for session in self.present.lock().of(|_| true) {
+                self.note_order();
+                let sessions = self.present.lock().of(|_| true);
+                for session in sessions {
                     session.take_away(CloseReason::Lagged);
                 }
                 self.hub.skip_to(head.offset);
@@ -278,6 +279,7 @@ impl Drop for Registration {
     /// The connection ended, or was refused, before it began.
     fn drop(&mut self) {
         if let Some(session) = &self.0 {
+            session.retire();
             session.lane.unregister(session);
         }
     }

@@ -11,7 +11,7 @@
 //! - `session`: one client's rights, seat and rooms; subscribing and leaving.
 //! - `present`: the clients of a partition; `lifetime`: what happens when their tokens end, and
 //!   `refresh` when they are renewed.
-//! - `control`: the records that end rights; `revocation`: those from before a token was shown.
+//! - `order`: the records that end rights; `revocation`: those from before a token was shown.
 //! - `replay`: what a room said before a client joined it.
 //! - `missed`: what a line was not sent yet; `recovery`: coming back to it after a reconnect;
 //!   `catch_up`: reading it because the client is slow.
@@ -25,7 +25,6 @@ pub mod audit;
 pub mod auth;
 mod catch_up;
 mod command;
-mod control;
 mod counters;
 mod credentials;
 mod delivery;
@@ -34,6 +33,7 @@ mod lane;
 mod lifetime;
 mod limits;
 mod missed;
+mod order;
 mod pace;
 mod pool;
 mod present;

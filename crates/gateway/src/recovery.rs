@@ -38,7 +38,7 @@ struct Arrival {
     session: Arc<Session>,
     registration: Registration,
     /// The orders that there were before anything was decided.
-    controls: u64,
+    orders: u64,
 }
 
 /// Why an authenticated client is not let in.
@@ -77,7 +77,7 @@ impl Arrival {
     /// again.
     fn stay(self, recovery: &Recovery) {
         self.registration.keep();
-        if self.session.lane.controls() != self.controls {
+        if self.session.lane.orders() != self.orders {
             recovery.decide_again_later(vec![self.session], Invalidation::default());
         }
     }
@@ -225,7 +225,7 @@ impl Recovery {
         );
         let session = Arc::new(session);
         Arrival {
-            controls: session.lane.controls(),
+            orders: session.lane.orders(),
             registration: session.lane.register(&session, due_at),
             session,
         }

@@ -63,8 +63,8 @@ impl Gateway {
         for _ in 0..ATTEMPTS_MAX {
             // An order that comes while this is decided may be about the new token, which the lane
             // does not know yet. Then it is decided anew.
-            let controls = session.lane.controls();
-            let is_same = || session.lane.controls() == controls;
+            let orders = session.lane.orders();
+            let is_same = || session.lane.orders() == orders;
             let now = recovery.clock.now();
             let exceptions = match standing(&*recovery.journal, &identity, now).await? {
                 Standing::Revoked => return Err(Unauthorized::Revoked.into()),

@@ -10,7 +10,7 @@ use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, StatusCode};
 use serde::Serialize;
 use switchboard_event::{
-    Control, Invalidation, Position, Revocation, RevokedKey, Room, RoomKind, TenantId, Timestamp,
+    Invalidation, Order, Position, Revocation, RevokedKey, Room, RoomKind, TenantId, Timestamp,
     TokenId, UserId, UserRevocations,
 };
 use switchboard_journal::{AppendError, Batch, Change, Expect, Key, ReadError, Value};
@@ -36,7 +36,7 @@ pub(crate) async fn post_revocations(
         let tenant = form.tenant(administrator.producer())?;
         let (revocation, expires_at) = revocation(&ingest, form, &tenant)?;
         ingest
-            .order(tenant, Control::Revoke(revocation), expires_at)
+            .order(tenant, Order::Revoke(revocation), expires_at)
             .await
     };
     answered(&administrator, "revocation", answer.await)
@@ -56,9 +56,7 @@ pub(crate) async fn post_disconnect(
         let mut form = read(&ingest, &headers, body).await?;
         let tenant = form.tenant(administrator.producer())?;
         form.finish()?;
-        ingest
-            .order(tenant, Control::Disconnect { user }, None)
-            .await
+        ingest.order(tenant, Order::Disconnect { user }, None).await
     };
     answered(&administrator, "disconnect", answer.await)
 }
@@ -85,7 +83,7 @@ pub(crate) async fn post_invalidate(
         form.finish()?;
         let invalidation = Invalidation { user, room, kind };
         ingest
-            .order(tenant, Control::Invalidate(invalidation), None)
+            .order(tenant, Order::Invalidate(invalidation), None)
             .await
     };
     answered(&administrator, "invalidation", answer.await)
@@ -102,15 +100,15 @@ impl Ingest {
     async fn order(
         &self,
         tenant: TenantId,
-        control: Control,
+        order: Order,
         expires_at: Option<Timestamp>,
     ) -> Result<Ordered, Problem> {
         let (journal, now) = (self.journal(), self.clock().now());
         let partition = journal.partitions().of(&tenant);
         let id = fresh_id().map_err(|unavailable| Problem::from(&unavailable))?;
-        let event = control.clone().into_event(tenant.clone(), id, now);
+        let event = order.clone().into_event(tenant.clone(), id, now);
         for _ in 0..CONFLICTS_MAX {
-            let change = self.change(&tenant, &control, expires_at).await?;
+            let change = self.change(&tenant, &order, expires_at).await?;
             let changes = change.into_iter().collect();
             let batch = Batch::new(partition, tenant.clone(), vec![event.clone()], changes);
             let batch = batch.map_err(|error| {
@@ -139,10 +137,10 @@ impl Ingest {
     async fn change(
         &self,
         tenant: &TenantId,
-        control: &Control,
+        order: &Order,
         expires_at: Option<Timestamp>,
     ) -> Result<Option<Change>, Problem> {
-        let Control::Revoke(revocation) = control else {
+        let Order::Revoke(revocation) = order else {
             return Ok(None);
         };
         let now = self.clock().now();
@@ -211,9 +209,11 @@ fn revocation(
     let expires_at: Option<Timestamp> = form.take("expiresAt")?;
     form.finish()?;
     let now = ingest.clock().now();
-    if issued_before.is_some_and(|instant| instant > now) {
+    let latest = now.checked_add(CLOCKS_APART_MAX).unwrap_or(Timestamp::MAX);
+    if issued_before.is_some_and(|instant| instant > latest) {
         return Err(invalid("issuedBefore", "it is in the future"));
     }
+    let issued_before = issued_before.map(|instant| instant.min(now));
     if token.is_none() && expires_at.is_some() {
         return Err(invalid("expiresAt", "it is of a token, and none is named"));
     }
@@ -314,6 +314,8 @@ fn answered(
 const CONFLICTS_MAX: usize = 8;
 /// For how long revocations are remembered: the longest time that a token may be good for.
 const REMEMBERED: Duration = Duration::from_hours(10 * 365 * 24);
+/// How far ahead the clock of a producer may be: what it takes for now is now.
+const CLOCKS_APART_MAX: Duration = Duration::from_mins(5);
 /// How much longer than its end a token may be taken.
 const LEEWAY_MAX: Duration = Duration::from_hours(1);
 /// The value under the key of a token that is revoked.

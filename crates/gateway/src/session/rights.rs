@@ -48,6 +48,11 @@ impl Session {
         }
     }
 
+    /// The same for one that never began: its connection goes on without it.
+    pub(crate) fn retire(&self) {
+        self.silence(|_| true);
+    }
+
     /// Ends the session if its token is revoked by this; says whether it has.
     pub(crate) fn end_if_revoked(&self, revocation: &Revocation) -> bool {
         let is_revoked = self.silence(|state| match revocation {

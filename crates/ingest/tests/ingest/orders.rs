@@ -5,16 +5,22 @@ use std::time::Duration;
 use axum::body::Body;
 use http::Request;
 use serde_json::{Value, json};
-use switchboard_event::{Control, Revocation, RevokedKey, Timestamp, UserRevocations};
+use switchboard_event::{Order, Revocation, RevokedKey, Timestamp, UserRevocations};
 use switchboard_journal::{Journal, Key};
 
-use crate::world::{ACME_KEY, Answer, EVERYONE_KEY, World, now, tenant};
+use crate::world::{ACME_ADMIN_KEY, ADMIN_KEY, Answer, World, now, tenant};
 
 #[tokio::test]
 async fn a_revocation_is_one_record_for_no_room_and_is_remembered_beyond_it() {
     let world = World::new();
 
-    let answer = order(&world, ACME_KEY, "/v1/revocations", &json!({"user": 7})).await;
+    let answer = order(
+        &world,
+        ACME_ADMIN_KEY,
+        "/v1/revocations",
+        &json!({"user": 7}),
+    )
+    .await;
 
     assert_eq!(answer.status, 202, "{}", answer.text);
     assert!(answer.json()["position"].is_string());
@@ -25,8 +31,8 @@ async fn a_revocation_is_one_record_for_no_room_and_is_remembered_beyond_it() {
     let user = "7".parse().unwrap();
     let issued_before = now();
     assert_eq!(
-        Control::of(record).unwrap().unwrap(),
-        Control::Revoke(Revocation::User {
+        Order::of(record).unwrap().unwrap(),
+        Order::Revoke(Revocation::User {
             user,
             issued_before
         })
@@ -43,7 +49,7 @@ async fn a_token_is_remembered_for_as_long_as_it_could_be_taken() {
     let end = Timestamp::from_millis(now().as_millis() + 60_000);
     let body = json!({"token": "t1", "expiresAt": end});
 
-    let answer = order(&world, ACME_KEY, "/v1/revocations", &body).await;
+    let answer = order(&world, ACME_ADMIN_KEY, "/v1/revocations", &body).await;
 
     assert_eq!(answer.status, 202, "{}", answer.text);
     let key = RevokedKey::token(&"t1".parse().unwrap());
@@ -59,7 +65,7 @@ async fn orders_at_the_same_time_about_one_user_all_count() {
     let world = World::new();
     let take = async |number: usize| {
         let body = json!({"user": "7", "room": format!("contact:{number}")});
-        order(&world, ACME_KEY, "/v1/revocations", &body).await
+        order(&world, ACME_ADMIN_KEY, "/v1/revocations", &body).await
     };
 
     let answers = tokio::join!(take(1), take(2), take(3), take(4));
@@ -77,11 +83,11 @@ async fn an_order_is_of_the_tenant_of_its_key() {
     let world = World::new();
     let everyone = async |body: Value| {
         let path = "/v1/users/7/disconnect";
-        order(&world, EVERYONE_KEY, path, &body).await
+        order(&world, ADMIN_KEY, path, &body).await
     };
     let named = json!({"tenant": "globex"});
 
-    let other = order(&world, ACME_KEY, "/v1/access/invalidate", &named).await;
+    let other = order(&world, ACME_ADMIN_KEY, "/v1/access/invalidate", &named).await;
     other.assert_problem(403, "other_tenant", Some("tenant"));
     everyone(json!({}))
         .await

@@ -1,8 +1,8 @@
-//! What is done about a control record, between two other records.
+//! What is done about an order, between two other records.
 
 use std::sync::Arc;
 
-use switchboard_event::{Control, Event, Invalidation, Revocation, Room, TenantId};
+use switchboard_event::{Event, Invalidation, Order, Revocation, Room, TenantId};
 use tracing::{error, info, warn};
 
 use crate::counters::SessionEnd;
@@ -16,36 +16,36 @@ impl Lane {
     /// next reaches whom it is about.
     pub(crate) fn obey(&self, event: &Event, recovery: &Recovery) {
         let tenant = event.tenant();
-        match Control::of(event) {
+        match Order::of(event) {
             None => {}
-            Some(Ok(control)) => self.apply(&control, tenant, recovery),
+            Some(Ok(order)) => self.apply(&order, tenant, recovery),
             Some(Err(invalid)) => {
                 error!(%tenant, event = event.name(), error = %invalid, "an order cannot be obeyed");
             }
         }
     }
 
-    fn apply(&self, control: &Control, tenant: &TenantId, recovery: &Recovery) {
-        if let Control::Invalidate(Invalidation { user, room, kind }) = control {
+    fn apply(&self, order: &Order, tenant: &TenantId, recovery: &Recovery) {
+        if let Order::Invalidate(Invalidation { user, room, kind }) = order {
             let (user, room, kind) = (user.as_ref(), room.as_ref(), kind.as_ref());
             recovery.access.invalidate(tenant, user, room, kind);
         }
         // Before anybody is looked for: who decides about something at this moment, and is not
         // found, sees that it has to decide again.
-        self.note_control();
+        self.note_order();
         let sessions = self.present.lock().of(|session| {
-            let is_named = match control {
-                Control::Revoke(Revocation::User { user, .. } | Revocation::Room { user, .. })
-                | Control::Disconnect { user } => session.user() == *user,
-                Control::Revoke(Revocation::Token { .. }) => true,
-                Control::Invalidate(Invalidation { user, .. }) => {
+            let is_named = match order {
+                Order::Revoke(Revocation::User { user, .. } | Revocation::Room { user, .. })
+                | Order::Disconnect { user } => session.user() == *user,
+                Order::Revoke(Revocation::Token { .. }) => true,
+                Order::Invalidate(Invalidation { user, .. }) => {
                     user.as_ref().is_none_or(|user| session.user() == *user)
                 }
             };
             is_named && session.tenant() == tenant
         });
-        match control {
-            Control::Revoke(Revocation::Room {
+        match order {
+            Order::Revoke(Revocation::Room {
                 room,
                 issued_before,
                 ..
@@ -56,19 +56,19 @@ impl Lane {
                 };
                 recovery.write_later(sessions.into_iter().filter(left).collect());
             }
-            Control::Revoke(revocation) => {
+            Order::Revoke(revocation) => {
                 for session in sessions {
                     if session.end_if_revoked(revocation) {
                         info!(socket = %session.socket_id(), %tenant, user = %session.user(), "revoked");
                     }
                 }
             }
-            Control::Disconnect { .. } => {
+            Order::Disconnect { .. } => {
                 for session in sessions {
                     session.end(SessionEnd::Disconnected);
                 }
             }
-            Control::Invalidate(invalidation) => {
+            Order::Invalidate(invalidation) => {
                 recovery.decide_again_later(sessions, invalidation.clone());
             }
         }

@@ -15,7 +15,7 @@ use crate::time::Timestamp;
 
 /// An order to every node that has sessions of the tenant, in force for what comes after it.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub enum Control {
+pub enum Order {
     /// A right ended before its time.
     Revoke(Revocation),
     /// The connections of a user are closed; the user may come back with the same token.
@@ -79,26 +79,26 @@ pub struct InvalidTokenId {
 /// A record of this name that cannot be read.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-pub enum InvalidControl {
+pub enum InvalidOrder {
     /// It is not JSON of this form.
-    #[error("control record cannot be read")]
+    #[error("order cannot be read")]
     Unreadable(#[from] serde_json::Error),
     /// It names too little, or what does not belong together.
-    #[error("control record names nothing that can be ended")]
+    #[error("order names nothing that can be ended")]
     Incomplete,
 }
 
-impl Control {
+impl Order {
     /// The names of the records. They are reserved: the settings can declare no event of them.
     pub const NAMES: [&'static str; 3] = [REVOKED, DISCONNECTED, INVALIDATED];
 
     /// Reads what [`into_event`](Self::into_event) made; `None` if the event is none of these.
-    pub fn of(event: &Event) -> Option<Result<Self, InvalidControl>> {
+    pub fn of(event: &Event) -> Option<Result<Self, InvalidOrder>> {
         let read = || serde_json::from_slice::<Fields>(event.data());
         Some(match event.name() {
             REVOKED => read().map_err(Into::into).and_then(Fields::revocation),
             DISCONNECTED => read().map_err(Into::into).and_then(|fields| {
-                let user = fields.user.ok_or(InvalidControl::Incomplete)?;
+                let user = fields.user.ok_or(InvalidOrder::Incomplete)?;
                 Ok(Self::Disconnect { user })
             }),
             INVALIDATED => read().map_err(Into::into).map(|fields| {
@@ -196,7 +196,7 @@ impl fmt::Display for TokenId {
     }
 }
 
-/// What a control record says, in one flat object.
+/// What an order says, in one flat object.
 #[derive(Default, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Fields {
@@ -213,7 +213,7 @@ struct Fields {
 }
 
 impl Fields {
-    fn revocation(self) -> Result<Control, InvalidControl> {
+    fn revocation(self) -> Result<Order, InvalidOrder> {
         let revocation = match (self.token, self.user, self.room, self.issued_before) {
             (Some(token), None, None, None) => Revocation::Token { token },
             (None, Some(user), None, Some(issued_before)) => Revocation::User {
@@ -225,9 +225,9 @@ impl Fields {
                 room,
                 issued_before,
             },
-            _ => return Err(InvalidControl::Incomplete),
+            _ => return Err(InvalidOrder::Incomplete),
         };
-        Ok(Control::Revoke(revocation))
+        Ok(Order::Revoke(revocation))
     }
 }
 
@@ -274,8 +274,8 @@ mod tests {
         let user = || "7".parse::<UserId>().unwrap();
         let issued_before = Timestamp::from_millis(1_762_336_800_000);
         let room = || "contact:42".parse::<Room>().unwrap();
-        let revoke = Control::Revoke;
-        for (control, json) in [
+        let revoke = Order::Revoke;
+        for (order, json) in [
             (
                 revoke(Revocation::User {
                     user: user(),
@@ -297,32 +297,32 @@ mod tests {
                 }),
                 r#"{"user":"7","room":"contact:42","issuedBefore":"2025-11-05T10:00:00.000Z"}"#,
             ),
-            (Control::Disconnect { user: user() }, r#"{"user":"7"}"#),
+            (Order::Disconnect { user: user() }, r#"{"user":"7"}"#),
             (
-                Control::Invalidate(Invalidation {
+                Order::Invalidate(Invalidation {
                     kind: Some(RoomKind::Contact),
                     ..Invalidation::default()
                 }),
                 r#"{"kind":"contact"}"#,
             ),
-            (Control::Invalidate(Invalidation::default()), "{}"),
+            (Order::Invalidate(Invalidation::default()), "{}"),
         ] {
-            let event = event(control.clone());
+            let event = event(order.clone());
 
             assert_eq!(event.data(), json);
             assert!(event.audience().rooms.is_empty());
-            assert_eq!(Control::of(&event).unwrap().unwrap(), control);
+            assert_eq!(Order::of(&event).unwrap().unwrap(), order);
         }
     }
 
     #[test]
     fn what_names_too_little_is_no_control_and_other_events_are_none() {
-        let control = Control::Disconnect {
+        let order = Order::Disconnect {
             user: "7".parse().unwrap(),
         };
-        let parts = event(control).into_parts();
+        let parts = event(order).into_parts();
         let with = |name: &str, data: &'static str| {
-            Control::of(&Event::from_parts(EventParts {
+            Order::of(&Event::from_parts(EventParts {
                 name: name.into(),
                 data: Bytes::from_static(data.as_bytes()),
                 ..parts.clone()
@@ -355,8 +355,8 @@ mod tests {
         assert!(!concerns(None, Some(RoomKind::Contact), "contacts:acme"));
     }
 
-    fn event(control: Control) -> Event {
+    fn event(order: Order) -> Event {
         let (tenant, id) = ("acme".parse().unwrap(), "e1".parse().unwrap());
-        control.into_event(tenant, id, Timestamp::from_millis(0))
+        order.into_event(tenant, id, Timestamp::from_millis(0))
     }
 }
