@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use switchboard_event::{Event, Invalidation, Order, Revocation, Room, TenantId};
-use tracing::{error, info, warn};
+use tracing::{debug, error, info, warn};
 
+use crate::audit::{self, Left};
 use crate::counters::SessionEnd;
 use crate::lane::Lane;
 use crate::recovery::Recovery;
@@ -52,7 +53,7 @@ impl Lane {
             }) => {
                 let left = |session: &Arc<Session>| {
                     let left = session.take(room, *issued_before);
-                    say_left(session, &left, "revoked")
+                    say_left(session, &left, Left::Revoked)
                 };
                 recovery.write_later(sessions.into_iter().filter(left).collect());
             }
@@ -112,7 +113,7 @@ impl Recovery {
             }
         }
         let left = session.withdraw(&denied, renewals);
-        if say_left(session, &left, "withdrawn") {
+        if say_left(session, &left, Left::Withdrawn) {
             self.write(session).await;
         }
     }
@@ -132,20 +133,15 @@ impl Recovery {
 }
 
 /// Tells a client which rooms it has left, if any; returns whether there were some.
-fn say_left(session: &Session, left: &[Room], reason: &'static str) -> bool {
+fn say_left(session: &Session, left: &[Room], reason: Left) -> bool {
+    for room in left {
+        audit::left(session, room, reason);
+    }
     if left.is_empty() {
         return false;
     }
-    for room in left {
-        info!(
-            socket = %session.socket_id(),
-            tenant = %session.tenant(),
-            user = %session.user(),
-            room = room.name(),
-            reason,
-            "taken out of a room"
-        );
-    }
-    session.tell_left(left, reason);
+    let (socket, code) = (session.socket_id(), reason.code());
+    debug!(%socket, rooms = left.len(), code, "taken out of rooms");
+    session.tell_left(left, code);
     true
 }

@@ -9,6 +9,7 @@ use switchboard_hub::Grant;
 use switchboard_journal::StoredRoom;
 use tracing::{debug, error};
 
+use crate::audit::{self, Left};
 use crate::auth::Identity;
 use crate::gateway::{Gateway, refuse};
 use crate::reply::{Refused, answer};
@@ -78,6 +79,9 @@ impl Gateway {
             let due_at = recovery.lifetime.first_due(identity.expires_at, now);
             session.lane.reschedule(session, due_at);
             debug!(socket = %session.socket_id(), left = left.len(), "renewed");
+            for room in &left {
+                audit::left(session, room, Left::Renewed);
+            }
             if is_changed {
                 recovery.write(session).await;
             }
