@@ -9,6 +9,7 @@
 //!   to an event. [`rejected`] says why not, [`accepted`] what came of it.
 //! - [`event`]: what a draft becomes. Nothing validates again after it.
 //! - [`message`]: what is remembered of a message. [`binary`]: binary values in payloads.
+//! - [`order`]: what the server tells its own nodes; [`revoked`]: what is remembered of it.
 //! - [`shape`], [`payload`], [`built_in`]: the contract, each payload described once.
 //!
 //! Pure: no I/O, no clock of its own, no randomness. What depends on those is an argument.
@@ -25,9 +26,11 @@ mod field;
 pub mod id;
 mod json;
 pub mod message;
+pub mod order;
 pub mod payload;
 pub mod position;
 pub mod rejected;
+pub mod revoked;
 pub mod room;
 pub mod shape;
 pub mod template;
@@ -44,8 +47,12 @@ pub use draft::Draft;
 pub use event::{Audience, Event, EventParts};
 pub use id::{EventId, ID_LEN_MAX, Id, InvalidId, TenantId, UserId};
 pub use message::{InvalidMessageState, MessageKey, MessageState};
+pub use order::{InvalidOrder, InvalidTokenId, Invalidation, Order, Revocation, TokenId};
 pub use position::{Epoch, InvalidPosition, Offset, Position};
 pub use rejected::Rejected;
+pub use revoked::{
+    InvalidRevocations, ROOMS_TAKEN_MAX, RevokedKey, TooManyRoomsTaken, UserRevocations, is_before,
+};
 pub use room::{InvalidRoom, Room, RoomKind};
 pub use template::InvalidTemplate;
 pub use time::{InvalidTimestamp, Timestamp, WireTime};

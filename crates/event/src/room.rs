@@ -72,6 +72,29 @@ impl RoomKind {
     }
 }
 
+/// Reads the word before the colon: that of an account's room stands for its inner room too.
+impl FromStr for RoomKind {
+    type Err = InvalidRoom;
+
+    fn from_str(name: &str) -> Result<Self, InvalidRoom> {
+        Self::named(name)
+    }
+}
+
+impl Serialize for RoomKind {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
+    }
+}
+
+impl<'de> Deserialize<'de> for RoomKind {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?
+            .parse()
+            .map_err(de::Error::custom)
+    }
+}
+
 /// `a-z`, digits, `-` and `_`, starting with a letter.
 fn is_kind(name: &str) -> bool {
     name.len() <= ROOM_KIND_LEN_MAX
@@ -200,6 +223,15 @@ impl Room {
     /// The whole name, as on the wire.
     pub fn name(&self) -> &str {
         &self.0.name
+    }
+
+    /// Whether `other` is this room, or the inner room of this one's account: who may not hear the
+    /// account may not pair it.
+    pub fn includes(&self, other: &Self) -> bool {
+        let is_inner = matches!(self.kind(), RoomKind::Whatsapp)
+            && matches!(other.kind(), RoomKind::WhatsappLink)
+            && self.id() == other.id();
+        is_inner || self == other
     }
 }
 

@@ -1,6 +1,6 @@
 //! Who may hear what: from a session's rights to the grants that it is seated with.
 
-use switchboard_event::{Id, Room, RoomKind};
+use switchboard_event::{Id, Room, RoomKind, TenantId, UserId};
 use switchboard_hub::Grant;
 use switchboard_journal::StoredRoom;
 
@@ -44,6 +44,20 @@ impl Access {
     #[expect(clippy::unused_async, reason = "the CRM may have to be asked")]
     pub(crate) async fn at_start(&self, identity: &Identity) -> Vec<Grant> {
         identity.rights.grants_at_start().collect()
+    }
+
+    /// Forgets what was decided about everything that fits what is named: it is to be asked again.
+    ///
+    /// Called by the lane between two records, so it must neither wait nor fail.
+    #[expect(clippy::unused_self, reason = "nothing that is decided is kept yet")]
+    pub(crate) fn invalidate(
+        &self,
+        tenant: &TenantId,
+        user: Option<&UserId>,
+        room: Option<&Room>,
+        kind: Option<&RoomKind>,
+    ) {
+        let _ = (tenant, user, room, kind);
     }
 
     /// The rooms of a client that comes back: those that it is always in, and those of before that

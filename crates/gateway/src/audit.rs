@@ -19,6 +19,12 @@ pub const TARGET: &str = "switchboard::audit";
 pub(crate) enum Left {
     /// The client wanted it.
     Unsubscribed,
+    /// A producer took it from the user.
+    Revoked,
+    /// It was decided again, and denied.
+    Withdrawn,
+    /// The new token does not cover it.
+    Renewed,
 }
 
 /// A client was let in, and is in rooms from the start.
@@ -69,9 +75,13 @@ pub(crate) fn disconnected(session: &Session, reason: DisconnectReason) {
 }
 
 impl Left {
-    fn code(self) -> &'static str {
+    /// One word, also what the client is told as `reason`.
+    pub(crate) fn code(self) -> &'static str {
         match self {
             Self::Unsubscribed => "unsubscribed",
+            Self::Revoked => "revoked",
+            Self::Withdrawn => "withdrawn",
+            Self::Renewed => "renewed",
         }
     }
 }
@@ -81,8 +91,8 @@ fn line(session: &Session, action: &str, code: &str) {
         target: TARGET,
         action,
         code,
-        tenant = %session.identity().rights.tenant(),
-        user = %session.identity().rights.user(),
+        tenant = %session.tenant(),
+        user = %session.user(),
         client = %session.client(),
         socket = %session.socket_id(),
     );
@@ -93,8 +103,8 @@ fn room_line(session: &Session, room: &Room, action: &str, code: &str) {
         target: TARGET,
         action,
         code,
-        tenant = %session.identity().rights.tenant(),
-        user = %session.identity().rights.user(),
+        tenant = %session.tenant(),
+        user = %session.user(),
         client = %session.client(),
         socket = %session.socket_id(),
         room = room.name(),

@@ -1,5 +1,7 @@
 //! What a client asks for, from an event's name and arguments.
 
+use std::fmt;
+
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use switchboard_event::{Catalogue, Id, Position, Room, RoomKind};
@@ -7,10 +9,11 @@ use switchboard_event::{Catalogue, Id, Position, Room, RoomKind};
 use crate::reply::Refused;
 
 /// One wish of a client.
-#[derive(Debug, Eq, PartialEq)]
+#[derive(Eq, PartialEq)]
 pub(crate) enum Command {
     Subscribe { room: Room, after: Option<Position> },
     Unsubscribe { room: Room },
+    Refresh { token: Box<str> },
     Ping,
 }
 
@@ -20,31 +23,72 @@ struct Options {
     after: Option<String>,
 }
 
+/// Every event that clients may send; `{kind}` is that of a room with subscribers.
+pub const CLIENT_EVENTS: [&str; 6] = [
+    "subscribe",
+    "subscribe:{kind}",
+    "unsubscribe",
+    "unsubscribe:{kind}",
+    "session:refresh",
+    "ping",
+];
+
 impl Command {
     /// How many arguments are looked at.
     pub(crate) const ARGS_MAX: usize = 2;
 
-    /// Reads an event: `subscribe`, `unsubscribe` (with a whole room name), `subscribe:{kind}`,
-    /// `unsubscribe:{kind}` (with an id), `ping`.
+    /// Reads one of [`CLIENT_EVENTS`]: with a whole room name, with the id of a room whose kind is in
+    /// the event's name, with a token, or with nothing.
     pub(crate) fn parse(
         name: &str,
         args: &[&RawValue],
         catalogue: &Catalogue,
     ) -> Result<Self, Refused> {
-        let (verb, kind) = match name.split_once(':') {
-            Some((verb, kind)) => (verb, Some(kind)),
-            None => (name, None),
-        };
-        match (verb, kind) {
-            ("subscribe", _) => Ok(Self::Subscribe {
+        let (event, kind) = known(name).ok_or(Refused::UnknownEvent)?;
+        match event {
+            "subscribe" | "subscribe:{kind}" => Ok(Self::Subscribe {
                 room: room(kind, args, catalogue)?,
                 after: after(args)?,
             }),
-            ("unsubscribe", _) => Ok(Self::Unsubscribe {
+            "unsubscribe" | "unsubscribe:{kind}" => Ok(Self::Unsubscribe {
                 room: room(kind, args, catalogue)?,
             }),
-            ("ping", None) => Ok(Self::Ping),
+            "session:refresh" => Ok(Self::Refresh {
+                token: token(args)?,
+            }),
+            "ping" => Ok(Self::Ping),
             _ => Err(Refused::UnknownEvent),
+        }
+    }
+}
+
+/// Which of [`CLIENT_EVENTS`] an event is, and the kind of room that its name holds.
+fn known(name: &str) -> Option<(&'static str, Option<&str>)> {
+    let is = |event: &&str| **event == *name;
+    if let Some(event) = CLIENT_EVENTS.into_iter().find(is) {
+        return Some((event, None));
+    }
+    let (verb, kind) = name.split_once(':')?;
+    let is = |event: &&str| event.strip_suffix(":{kind}") == Some(verb);
+    let event = CLIENT_EVENTS.into_iter().find(is)?;
+    Some((event, Some(kind)))
+}
+
+/// The token is not shown.
+impl fmt::Debug for Command {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Subscribe { room, after } => formatter
+                .debug_struct("Subscribe")
+                .field("room", room)
+                .field("after", after)
+                .finish(),
+            Self::Unsubscribe { room } => formatter
+                .debug_struct("Unsubscribe")
+                .field("room", room)
+                .finish(),
+            Self::Refresh { .. } => formatter.write_str("Refresh(..)"),
+            Self::Ping => formatter.write_str("Ping"),
         }
     }
 }
@@ -78,6 +122,26 @@ fn room(kind: Option<&str>, args: &[&RawValue], catalogue: &Catalogue) -> Result
             Ok(room) if matches!(room.kind(), RoomKind::Custom(_)) => Ok(room),
             _ => Err(Refused::UnknownEvent),
         },
+    }
+}
+
+/// The token that the first argument is, or holds as `token`, as in the CONNECT payload.
+fn token(args: &[&RawValue]) -> Result<Box<str>, Refused> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Given {
+        Bare(Box<str>),
+        Named { token: Box<str> },
+    }
+    let given = args
+        .first()
+        .and_then(|raw| serde_json::from_str(raw.get()).ok());
+    match given {
+        Some(Given::Bare(token) | Given::Named { token }) => Ok(token),
+        None => Err(Refused::Argument {
+            argument: 0,
+            expected: "an object with a `token`",
+        }),
     }
 }
 
@@ -142,6 +206,21 @@ mod tests {
             parse("subscribe:whatsapp", r#"["1:link"]"#).map_err(|refused| refused.code()),
             Err("invalid_room")
         );
+    }
+
+    #[test]
+    fn a_token_comes_alone_or_in_an_object_and_is_not_shown() {
+        for args in [r#"["secret"]"#, r#"[{"token":"secret"}]"#] {
+            let command = parse("session:refresh", args).unwrap();
+
+            assert!(!format!("{command:?}").contains("secret"));
+            let token = "secret".into();
+            assert_eq!(command, Command::Refresh { token });
+        }
+        for args in ["[]", "[7]", r#"[{"tokens":"t"}]"#] {
+            let refused = parse("session:refresh", args).unwrap_err();
+            assert_eq!(refused.code(), "invalid_argument", "{args}");
+        }
     }
 
     #[test]

@@ -17,6 +17,8 @@ pub(crate) struct Counters {
     recoveries: Tally,
     subscriptions: Tally,
     unauthorized: Tally,
+    ends: Tally,
+    refreshes: Tally,
     fan_out: Histogram,
     lag: Histogram,
 }
@@ -42,6 +44,11 @@ pub struct Counts {
     pub limited: BTreeMap<&'static str, u64>,
     /// Clients that were not let in, by code.
     pub unauthorized: BTreeMap<&'static str, u64>,
+    /// Sessions whose connection was closed because a right ended, by reason: `token_expired`,
+    /// `revoked`, `disconnected`.
+    pub ends: BTreeMap<&'static str, u64>,
+    /// Tokens that were renewed on a live connection, by `ok` or the code of the refusal.
+    pub refreshes: BTreeMap<&'static str, u64>,
     /// How long it took to hand one record to all who hear it.
     pub fan_out: HistogramSnapshot,
     /// How long after its acceptance a record was handed to those who hear it.
@@ -66,6 +73,14 @@ pub(crate) enum Continuation {
     Refused,
 }
 
+/// Why a session was ended that its client had not left.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum SessionEnd {
+    TokenExpired,
+    Revoked,
+    Disconnected,
+}
+
 impl Default for Counters {
     fn default() -> Self {
         Self {
@@ -75,6 +90,8 @@ impl Default for Counters {
             recoveries: Tally::of(Continuation::ALL.map(Continuation::name)),
             subscriptions: Tally::of([OK, "forbidden"]),
             unauthorized: Tally::of(["unauthorized", "token_expired", "unavailable"]),
+            ends: Tally::of(SessionEnd::ALL.map(SessionEnd::name)),
+            refreshes: Tally::of([OK, "unauthorized", "token_expired"]),
             fan_out: Histogram::default(),
             lag: Histogram::default(),
         }
@@ -103,6 +120,15 @@ impl Counters {
         self.subscriptions.increment(code);
     }
 
+    pub(crate) fn end(&self, reason: SessionEnd) {
+        self.ends.increment(reason.name());
+    }
+
+    pub(crate) fn refresh(&self, outcome: Result<(), &Refused>) {
+        let code = outcome.err().map_or(OK, Refused::code);
+        self.refreshes.increment(code);
+    }
+
     pub(crate) fn refuse(&self, reason: &Unauthorized) {
         self.unauthorized.increment(reason.code());
     }
@@ -116,6 +142,8 @@ impl Counters {
             subscriptions: self.subscriptions.counts(),
             unauthorized: self.unauthorized.counts(),
             limited: BTreeMap::new(),
+            ends: self.ends.counts(),
+            refreshes: self.refreshes.counts(),
             fan_out: self.fan_out.snapshot(),
             lag: self.lag.snapshot(),
         }
@@ -152,5 +180,18 @@ impl Continuation {
     }
 }
 
-/// The code of a subscription that was taken.
+impl SessionEnd {
+    const ALL: [Self; 3] = [Self::TokenExpired, Self::Revoked, Self::Disconnected];
+
+    /// What the client is told, as `reason`.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::TokenExpired => "token_expired",
+            Self::Revoked => "revoked",
+            Self::Disconnected => "disconnected",
+        }
+    }
+}
+
+/// The code of a subscription that was taken, or of a token.
 const OK: &str = "ok";

@@ -5,7 +5,6 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde::{Deserialize, Deserializer};
 use serde_json::json;
 use serde_json::value::RawValue;
 use switchboard_engine::{
@@ -23,10 +22,12 @@ use crate::auth::{Authenticator, Identity, KeyServerStats};
 use crate::catch_up::Behind;
 use crate::command::Command;
 use crate::counters::{Continuation, Counters, Counts};
+use crate::credentials::Credentials;
 use crate::lane::Lane;
+use crate::lifetime::{Lifetime, OnExpiry};
 use crate::limits::{Kind, LimitConfig, Limits};
 use crate::pace::Held;
-use crate::recovery::{Claim, Recovery};
+use crate::recovery::{Claim, NotAdmitted, Recovery};
 use crate::replay::replay;
 use crate::reply::{Refused, Subscribed, answer};
 use crate::session::{Entry, Membership, Session};
@@ -58,6 +59,15 @@ pub struct Config {
     /// How often each session is told how far its line has come, default 30 s. A shorter time
     /// costs one write of every connection that much more often.
     pub sync_interval: Duration,
+    /// What becomes of a client whose token ends while it is connected. Default: it is
+    /// disconnected.
+    pub on_expiry: OnExpiry,
+    /// How long before its token ends a client is told, default 60 s; of a short token it is told
+    /// when a quarter is left. Zero: it is not told.
+    pub expiry_notice: Duration,
+    /// How much longer than it says a token is good, as [`AuthConfig::leeway`](crate::AuthConfig).
+    /// Default: 0 s.
+    pub expiry_leeway: Duration,
 }
 
 /// How many clients, rooms and users this node has now.
@@ -71,19 +81,6 @@ pub struct Stats {
     pub users: usize,
     /// Clients that read the journal, because they were too slow to be fed live.
     pub behind: usize,
-}
-
-/// What a client sends along with CONNECT.
-#[derive(Default, Deserialize)]
-struct Credentials {
-    #[serde(default, deserialize_with = "text")]
-    token: Option<String>,
-    /// By which a client comes back.
-    #[serde(default, deserialize_with = "text")]
-    pid: Option<String>,
-    /// What was last in an event that the client had.
-    #[serde(default, deserialize_with = "text")]
-    offset: Option<String>,
 }
 
 impl Gateway {
@@ -109,6 +106,11 @@ impl Gateway {
             access: access.clone(),
             clock: clock.clone(),
             ttl: config.session_ttl,
+            lifetime: Lifetime {
+                on_expiry: config.on_expiry,
+                notice: config.expiry_notice,
+                leeway: config.expiry_leeway,
+            },
         };
         Ok(Self {
             journal,
@@ -130,9 +132,9 @@ impl Gateway {
     pub async fn run(&self) {
         let mut tasks = tokio::task::JoinSet::new();
         for lane in &self.lanes {
-            let (lane, journal) = (Arc::clone(lane), Arc::clone(&self.journal));
-            let (clock, sync_interval) = (self.clock.clone(), self.config.sync_interval);
-            tasks.spawn(async move { lane.run(&*journal, &clock, sync_interval).await });
+            let (lane, recovery) = (Arc::clone(lane), self.recovery.clone());
+            let sync_interval = self.config.sync_interval;
+            tasks.spawn(async move { lane.run(&recovery, sync_interval).await });
         }
         let fan_out = async {
             // A partition that nobody fans out would be silent, and look alive: the first task
@@ -148,6 +150,7 @@ impl Gateway {
             () = fan_out => {}
             () = self.keep_alive() => {}
             () = self.authenticator.keep_fresh() => {}
+            () = self.expire() => {}
         }
     }
 
@@ -199,9 +202,22 @@ impl Gateway {
         let token = from_payload
             .or_else(from_header)
             .ok_or(Unauthorized::Missing)?;
+        self.authenticate_token(token).await
+    }
+
+    /// Whom a token names, if it is good.
+    pub(crate) async fn authenticate_token(&self, token: &str) -> Result<Identity, Unauthorized> {
         self.authenticator
             .authenticate(token, self.clock.now())
             .await
+    }
+
+    pub(crate) fn recovery(&self) -> &Recovery {
+        &self.recovery
+    }
+
+    pub(crate) fn counters(&self) -> &Counters {
+        &self.counters
     }
 
     /// Lets a client go on where it was, or begin.
@@ -210,13 +226,13 @@ impl Gateway {
         identity: Identity,
         credentials: &Credentials,
         request: &Connect,
-    ) -> Result<Admission<Arc<Session>>, Refusal> {
+    ) -> Result<Admission<Arc<Session>>, NotAdmitted> {
         let partition = self.journal.partitions().of(identity.rights.tenant());
         let lane = &self.lanes[usize::from(partition.index())];
         if let Err(excess) = self.limits.connect(&identity.rights, lane) {
             let client = request.handshake.client();
             audit::connect_refused(client, Some(&identity), excess.kind.setting());
-            return Err(Refusal::Close(CloseReason::RateLimited));
+            return Err(NotAdmitted::Limited);
         }
         let offset = credentials.offset.as_deref();
         let claim = credentials
@@ -237,8 +253,7 @@ impl Gateway {
         if let Some(admission) = resumed? {
             return Ok(admission);
         }
-        let begun = self.recovery.begin(identity, request, Arc::clone(lane));
-        begun.await
+        self.recovery.begin(&identity, &[], request, lane).await
     }
 
     /// Keeps alive what belongs to connected clients, for ever.
@@ -251,6 +266,19 @@ impl Gateway {
             due.tick().await;
             for lane in &self.lanes {
                 self.recovery.keep_alive(lane).await;
+            }
+        }
+    }
+
+    /// Does what is due about tokens that end, for ever.
+    async fn expire(&self) {
+        let mut due = tokio::time::interval(EXPIRY_INTERVAL);
+        due.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            due.tick().await;
+            for lane in &self.lanes {
+                let lifetime = &self.recovery.lifetime;
+                lane.expire(self.clock.now(), lifetime).await;
             }
         }
     }
@@ -289,12 +317,23 @@ impl Gateway {
         room: &Room,
         after: Option<Position>,
     ) -> Result<Subscribed, Refused> {
-        let ticket = self.access.ticket(session.identity(), room.clone()).await?;
+        let orders = session.lane.orders();
+        let identity = session.identity();
+        let ticket = self.access.ticket(&identity, room.clone()).await?;
         let Entry { membership, joined } = session.subscribe(&ticket, self.limits.rooms_max())?;
         debug!(socket = %session.socket_id(), room = room.name(), "joined");
         let is_new = !joined.is_empty();
-        let settled = self.settle(session, &membership, is_new, after).await;
-        let next = settled.inspect_err(|_| session.leave(&joined))?;
+        let settled = async {
+            if is_new && session.lane.orders() != orders {
+                // Somebody said meanwhile that what was decided may not count.
+                self.access.ticket(&identity, room.clone()).await?;
+            }
+            self.settle(session, &membership, is_new, after).await
+        };
+        let next = settled.await.inspect_err(|_| session.leave(&joined))?;
+        if !session.is_in(room) {
+            return Err(Refused::Taken(room.clone()));
+        }
         for room in &joined {
             audit::joined(session, room);
         }
@@ -342,12 +381,28 @@ impl Gateway {
         let name = event.name.clone();
         Handling::later(async move {
             // It is in force whatever becomes of the note.
-            if let Err(error) = gateway.recovery.save(&session).await {
-                warn!(socket = %session.socket_id(), %error, "a session could not be written");
-            }
+            gateway.recovery.write(&session).await;
             let left = json!({ "ok": true, "room": room.name() });
             answer(&session.handle, &name, ack, Ok(left));
         })
+    }
+
+    /// Counts and logs why a token was not taken; the client learns the code that a new token cures.
+    /// What passes by itself closes the transport, so that the client comes back with the same token.
+    fn turn_away(&self, reason: &Unauthorized, handshake: &Handshake) -> Refusal {
+        let client = handshake.client();
+        self.counters.refuse(reason);
+        audit::connect_refused(client, None, reason.code());
+        if reason.passes() {
+            warn!(%client, code = reason.code(), %reason, "authentication put off");
+            return Refusal::Close(CloseReason::Requested);
+        }
+        error!(%client, code = reason.code(), %reason, "authentication failed");
+        let data = json!({ "code": reason.code() }).to_string();
+        Refusal::ConnectError {
+            message: reason.message(),
+            data: RawValue::from_string(data).ok(),
+        }
     }
 
     fn pong(&self, session: &Session, ack: Option<AckId>) {
@@ -375,19 +430,22 @@ impl Application for Gateway {
         let token = credentials.token.as_deref();
         let identity = match self.authenticate(token, &request.handshake).await {
             Ok(identity) => identity,
-            Err(reason) => {
-                self.counters.refuse(&reason);
-                audit::connect_refused(request.handshake.client(), None, reason.code());
-                return Err(turn_away(&reason, &request.handshake));
-            }
+            Err(reason) => return Err(self.turn_away(&reason, &request.handshake)),
         };
-        let admission = self.admit(identity, &credentials, &request).await?;
+        let admission = match self.admit(identity, &credentials, &request).await {
+            Ok(admission) => admission,
+            Err(NotAdmitted::Revoked) => {
+                return Err(self.turn_away(&Unauthorized::Revoked, &request.handshake));
+            }
+            Err(NotAdmitted::Limited) => return Err(Refusal::Close(CloseReason::RateLimited)),
+            Err(NotAdmitted::Unavailable) => return Err(Refusal::Close(CloseReason::Requested)),
+        };
         let session = admission.socket();
         info!(
             client = %request.handshake.client(),
             socket = %session.socket_id(),
-            tenant = %session.identity().rights.tenant(),
-            user = %session.identity().rights.user(),
+            tenant = %session.tenant(),
+            user = %session.user(),
             recovered = admission.is_recovered(),
             "connected"
         );
@@ -411,6 +469,9 @@ impl Application for Gateway {
             Ok(Command::Unsubscribe { room }) => {
                 return self.unsubscribe(session, &event, room, ack);
             }
+            Ok(Command::Refresh { token }) => {
+                return self.refresh(session, &event, token, ack);
+            }
             Ok(Command::Ping) => self.pong(session, ack),
             Err(refused) => {
                 if event.name.starts_with("subscribe") {
@@ -431,37 +492,20 @@ impl Application for Gateway {
     fn disconnect(self: &Arc<Self>, session: Arc<Session>, reason: DisconnectReason) {
         info!(
             socket = %session.handle.id(),
-            tenant = %session.identity().rights.tenant(),
-            user = %session.identity().rights.user(),
+            tenant = %session.tenant(),
+            user = %session.user(),
             %reason,
             "disconnected"
         );
         audit::disconnected(&session, reason);
-        let Some(credential) = session.credential() else {
-            return;
-        };
-        session.lane.unregister(credential);
+        session.lane.unregister(&session);
         if matches!(
             reason,
             DisconnectReason::ClientLeft | DisconnectReason::ServerLeft
         ) {
-            self.recovery.forget(credential);
+            self.recovery.forget(session.credential());
         }
     }
-}
-
-impl Credentials {
-    /// Reads what is readable; what is not is as good as absent.
-    fn of(auth: Option<&RawValue>) -> Self {
-        auth.and_then(|auth| serde_json::from_str(auth.get()).ok())
-            .unwrap_or_default()
-    }
-}
-
-/// Text, or nothing if it is anything else: one field that is odd leaves the others readable.
-fn text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
-    let value = <&RawValue>::deserialize(deserializer)?;
-    Ok(serde_json::from_str(value.get()).ok())
 }
 
 impl Default for Config {
@@ -470,6 +514,9 @@ impl Default for Config {
             limits: LimitConfig::default(),
             session_ttl: Duration::from_hours(24),
             sync_interval: Duration::from_secs(30),
+            on_expiry: OnExpiry::default(),
+            expiry_notice: Duration::from_mins(1),
+            expiry_leeway: Duration::ZERO,
         }
     }
 }
@@ -483,13 +530,18 @@ impl fmt::Debug for Gateway {
     }
 }
 
-fn refuse(session: &Session, event: &str, ack: Option<AckId>, refused: Refused) -> Handling {
+pub(crate) fn refuse(
+    session: &Session,
+    event: &str,
+    ack: Option<AckId>,
+    refused: Refused,
+) -> Handling {
     let (socket, code) = (session.handle.id(), refused.code());
     match &refused {
         Refused::Denied(reason) => warn!(
             %socket,
-            tenant = %session.identity().rights.tenant(),
-            user = %session.identity().rights.user(),
+            tenant = %session.tenant(),
+            user = %session.user(),
             code,
             room = reason.room().name(),
             %reason,
@@ -502,35 +554,5 @@ fn refuse(session: &Session, event: &str, ack: Option<AckId>, refused: Refused) 
     Handling::Done
 }
 
-/// The reason is for the log; the client learns the code that a new token cures. What passes by
-/// itself closes the transport, so that the client comes back with the same token.
-fn turn_away(reason: &Unauthorized, handshake: &Handshake) -> Refusal {
-    let client = handshake.client();
-    if reason.passes() {
-        warn!(%client, code = reason.code(), %reason, "authentication put off");
-        return Refusal::Close(CloseReason::Requested);
-    }
-    error!(%client, code = reason.code(), %reason, "authentication failed");
-    let data = json!({ "code": reason.code() }).to_string();
-    Refusal::ConnectError {
-        message: reason.message(),
-        data: RawValue::from_string(data).ok(),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_field_that_is_not_text_counts_as_absent_and_leaves_the_others_readable() {
-        let auth = r#"{"token":"t","pid":7,"offset":{"a":[1]},"more":null}"#;
-        let auth = RawValue::from_string(auth.to_owned()).unwrap();
-
-        let credentials = Credentials::of(Some(&auth));
-
-        assert_eq!(credentials.token.as_deref(), Some("t"));
-        assert_eq!(credentials.pid, None);
-        assert_eq!(credentials.offset, None);
-    }
-}
+/// How late a token's end may be noticed.
+const EXPIRY_INTERVAL: Duration = Duration::from_millis(250);

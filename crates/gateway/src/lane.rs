@@ -1,13 +1,12 @@
 //! One partition's hub and the task that fans its records out.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use switchboard_engine::{CloseReason, SocketHandle};
-use switchboard_event::{Clock, Epoch, Offset, Position, TenantId, Timestamp};
+use switchboard_engine::CloseReason;
+use switchboard_event::{Epoch, Offset, Order, Position, TenantId, Timestamp};
 use switchboard_hub::{Audience, Hub};
 use switchboard_journal::{
     Generation, Journal, Partition, ReadError, Record, SessionKey, Tail, TailError,
@@ -18,7 +17,9 @@ use tracing::{debug, error, warn};
 use crate::cork::Corked;
 use crate::counters::Counters;
 use crate::delivery::{Delivery, Line, Recent, Run, sync};
-use crate::recovery::Credential;
+use crate::present::Present;
+use crate::recovery::{Credential, Recovery};
+use crate::session::Session;
 
 /// The live side of one partition: whoever follows it, and how far its fan-out has come.
 pub(crate) struct Lane {
@@ -27,13 +28,18 @@ pub(crate) struct Lane {
     pub(crate) counters: Arc<Counters>,
     epoch: Mutex<Epoch>,
     recent: Mutex<Recent>,
-    owners: Mutex<HashMap<SessionKey, (Generation, SocketHandle)>>,
+    pub(crate) present: Mutex<Present>,
+    /// How many orders were obeyed, or are being obeyed.
+    orders: AtomicU64,
     /// The longest time since the last sync that an event took from its acceptance to its fan-out.
     lag_ms: AtomicU64,
 }
 
+/// A session that its lane knows, until this is dropped or [kept](Self::keep).
+pub(crate) struct Registration(Option<Arc<Session>>);
+
 /// What is to be done after a tail failed.
-enum Recovery {
+enum Cure {
     /// Open a tail where fan-out stands.
     Again,
     /// History was lost: open a tail at the head; whoever listens has a gap.
@@ -50,7 +56,8 @@ impl Lane {
             counters,
             epoch: Mutex::new(head.epoch),
             recent: Mutex::default(),
-            owners: Mutex::default(),
+            present: Mutex::default(),
+            orders: AtomicU64::default(),
             lag_ms: AtomicU64::default(),
         }
     }
@@ -60,21 +67,22 @@ impl Lane {
     ///
     /// Every `sync_interval` each session is told how far its line has come. That is said here,
     /// between two records, because it must not overtake one.
-    pub(crate) async fn run(&self, journal: &dyn Journal, clock: &Clock, sync_interval: Duration) {
+    pub(crate) async fn run(&self, recovery: &Recovery, sync_interval: Duration) {
+        let journal = &*recovery.journal;
         let mut syncs = tokio::time::interval_at(Instant::now() + sync_interval, sync_interval);
         syncs.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut pause = PAUSE_MIN;
         loop {
             let reached = self.hub.reached();
             let tail = journal.tail(self.partition, self.position(reached));
-            let failure = self.follow(tail, clock, &mut syncs).await;
+            let failure = self.follow(tail, recovery, &mut syncs).await;
             if self.hub.reached() != reached {
                 pause = PAUSE_MIN;
             }
-            match self.recovery(&failure) {
-                Recovery::End => return,
-                Recovery::Again => {}
-                Recovery::FromHead => self.restart(journal).await,
+            match self.cure(&failure) {
+                Cure::End => return,
+                Cure::Again => {}
+                Cure::FromHead => self.restart(journal).await,
             }
             tokio::time::sleep(pause).await;
             pause = (pause * 2).min(PAUSE_MAX);
@@ -95,67 +103,74 @@ impl Lane {
         found.unwrap_or_else(|| Delivery::of(record))
     }
 
-    /// Remembers whose connection owns a session. Of two that came back at once the one of the
-    /// lower generation is closed, whichever is first here.
-    pub(crate) fn register(&self, credential: Credential, handle: &SocketHandle) {
-        let Credential { key, generation } = credential;
-        let mut owners = self.owners.lock();
-        let loser = match owners.get(&key) {
-            Some((other, _)) if *other > generation => Some(handle.clone()),
-            _ => owners
-                .insert(key, (generation, handle.clone()))
-                .map(|(_, other)| other),
-        };
-        drop(owners);
+    /// Makes a session known, so that what ends its rights finds it. Of two that came back at once
+    /// the one of the lower generation is closed, whichever is first here.
+    ///
+    /// At `due_at` something is to be done about its token.
+    pub(crate) fn register(
+        &self,
+        session: &Arc<Session>,
+        due_at: Option<Timestamp>,
+    ) -> Registration {
+        let loser = self.present.lock().enter(session, due_at);
         if let Some(loser) = loser {
             take_away(&loser);
         }
+        Registration(Some(Arc::clone(session)))
+    }
+
+    /// Has something done about a session's token at another time than before.
+    pub(crate) fn reschedule(&self, session: &Arc<Session>, due_at: Option<Timestamp>) {
+        self.present.lock().reschedule(session, due_at);
     }
 
     /// Forgets a connection that ended, unless another one owns its session by now.
-    pub(crate) fn unregister(&self, credential: Credential) {
-        let mut owners = self.owners.lock();
-        if owners
-            .get(&credential.key)
-            .is_some_and(|owner| owner.0 == credential.generation)
-        {
-            owners.remove(&credential.key);
-        }
+    pub(crate) fn unregister(&self, session: &Arc<Session>) {
+        self.present.lock().leave(session);
     }
 
     /// Closes the connection that a session had before `credential`, if it is there still.
     pub(crate) fn evict(&self, credential: Credential) {
-        let mut owners = self.owners.lock();
-        let is_earlier = owners
-            .get(&credential.key)
-            .is_some_and(|owner| owner.0 < credential.generation);
-        let owner = is_earlier.then(|| owners.remove(&credential.key)).flatten();
-        drop(owners);
-        if let Some((_, handle)) = owner {
-            take_away(&handle);
+        let earlier = self.present.lock().evict(credential);
+        if let Some(earlier) = earlier {
+            take_away(&earlier);
         }
     }
 
     /// The sessions of connected clients.
     pub(crate) fn credentials(&self) -> Vec<(SessionKey, Generation)> {
-        self.owners
-            .lock()
-            .iter()
-            .map(|(key, owner)| (*key, owner.0))
-            .collect()
+        self.present.lock().credentials()
+    }
+
+    /// How many orders there were. Whoever decides about a right asks before and after: if it is
+    /// another number, what was decided may not count any more.
+    pub(crate) fn orders(&self) -> u64 {
+        self.orders.load(Ordering::SeqCst)
+    }
+
+    pub(crate) fn note_order(&self) {
+        self.orders.fetch_add(1, Ordering::SeqCst);
     }
 
     async fn follow(
         &self,
         mut tail: Box<dyn Tail>,
-        clock: &Clock,
+        recovery: &Recovery,
         syncs: &mut Interval,
     ) -> TailError {
+        let clock = &recovery.clock;
         loop {
             tokio::select! {
                 records = tail.next() => match records {
                     Ok(records) => {
-                        self.fan_out(&records, clock.now()).await;
+                        // What is before an order is out before it is obeyed, and what is
+                        // behind it comes after.
+                        for records in records.chunk_by(|_, next| !Order::is(&next.event)) {
+                            if let Some(first) = records.first() {
+                                self.obey(&first.event, recovery);
+                            }
+                            self.fan_out(records, clock.now()).await;
+                        }
                     }
                     Err(failure) => return failure,
                 },
@@ -240,39 +255,43 @@ impl Lane {
         Corked::default().finish(lines, &Run::of([&delivery])).await;
     }
 
-    fn recovery(&self, failure: &TailError) -> Recovery {
+    fn cure(&self, failure: &TailError) -> Cure {
         let partition = self.partition;
         match failure {
-            TailError::Read(ReadError::Closed) => Recovery::End,
+            TailError::Read(ReadError::Closed) => Cure::End,
             TailError::Read(ReadError::Unavailable { .. }) => {
                 warn!(%partition, error = %failure, "fan-out waits for the journal");
-                Recovery::Again
+                Cure::Again
             }
             TailError::Read(
                 ReadError::Trimmed { .. } | ReadError::OtherEpoch { .. } | ReadError::Ahead { .. },
             ) => {
                 error!(%partition, error = %failure, "fan-out lost its place");
-                Recovery::FromHead
+                Cure::FromHead
             }
             // A hole or damage: going on would lose something in silence, so this stands still,
             // loudly, until an operator looks.
             _ => {
                 error!(%partition, error = %failure, "fan-out stands still");
-                Recovery::Again
+                Cure::Again
             }
         }
     }
 
     /// Goes on at the head of the journal, and closes whoever listened, so that each client comes
-    /// back and learns what it missed.
+    /// back and learns what it missed. Orders may be among what was lost, and a token is asked about
+    /// again when it comes back: nobody hears anything until then.
     async fn restart(&self, journal: &dyn Journal) {
         match journal.head(self.partition).await {
             Ok(head) => {
                 *self.epoch.lock() = head.epoch;
                 self.recent.lock().clear();
-                for line in self.hub.skip_to(head.offset) {
-                    line.0.close(CloseReason::Lagged);
+                self.note_order();
+                let sessions = self.present.lock().of(|_| true);
+                for session in sessions {
+                    session.take_away(CloseReason::Lagged);
                 }
+                self.hub.skip_to(head.offset);
             }
             Err(failure) => {
                 warn!(partition = %self.partition, error = %failure, "head is not readable");
@@ -294,10 +313,27 @@ fn heard_by(record: &Record, now: Timestamp) -> Audience<'_> {
     }
 }
 
+impl Registration {
+    /// Leaves the session known: its connection tells when it ends.
+    pub(crate) fn keep(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for Registration {
+    /// The connection ended, or was refused, before it began.
+    fn drop(&mut self) {
+        if let Some(session) = &self.0 {
+            session.retire();
+            session.lane.unregister(session);
+        }
+    }
+}
+
 /// Closes a connection whose session has another one now.
-fn take_away(handle: &SocketHandle) {
-    debug!(socket = %handle.id(), "taken over");
-    handle.close(CloseReason::Requested);
+fn take_away(session: &Session) {
+    debug!(socket = %session.socket_id(), "taken over");
+    session.take_away(CloseReason::Requested);
 }
 
 const PAUSE_MIN: Duration = Duration::from_millis(50);

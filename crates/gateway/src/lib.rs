@@ -6,8 +6,12 @@
 //! - [`auth`]: from a token to an [`Identity`].
 //! - `access`: from a wish to a grant.
 //! - `pool`: what many sessions have alike, kept once.
+//! - `credentials`: what a client shows on connecting.
 //! - `command`: what a client asks for, from an event's name and arguments.
 //! - `session`: one client's rights, seat and rooms; subscribing and leaving.
+//! - `present`: the clients of a partition; `lifetime`: what happens when their tokens end, and
+//!   `refresh` when they are renewed.
+//! - `order`: the records that end rights; `revocation`: those from before a token was shown.
 //! - `replay`: what a room said before a client joined it.
 //! - `missed`: what a line was not sent yet; `recovery`: coming back to it after a reconnect;
 //!   `catch_up`: reading it because the client is slow.
@@ -24,16 +28,22 @@ mod catch_up;
 mod command;
 mod cork;
 mod counters;
+mod credentials;
 mod delivery;
 pub mod gateway;
 mod lane;
+mod lifetime;
 mod limits;
 mod missed;
+mod order;
 mod pace;
 mod pool;
+mod present;
 mod recovery;
+mod refresh;
 mod replay;
 mod reply;
+mod revocation;
 mod session;
 mod unauthorized;
 
@@ -42,8 +52,10 @@ pub use auth::{
     InvalidKey, IssuerConfig, KeyKind, KeyServerConfig, KeyServerStats, KeySource, LinkDefault,
     UnknownAlgorithm, Verification,
 };
+pub use command::CLIENT_EVENTS;
 pub use counters::Counts;
 pub use gateway::{Config, Gateway, Stats};
+pub use lifetime::OnExpiry;
 pub use limits::LimitConfig;
 pub use session::Session;
 pub use unauthorized::{ClaimFault, InvalidToken, KeyUnavailable, Unauthorized};

@@ -219,10 +219,7 @@ impl Excess {
             debug!(%socket, limit, "refused");
             return Handling::Done;
         }
-        let (tenant, user) = (
-            session.identity().rights.tenant(),
-            session.identity().rights.user(),
-        );
+        let (tenant, user) = (session.tenant(), session.user());
         warn!(%socket, %tenant, %user, limit, "closed for flooding");
         Handling::Close(CloseReason::RateLimited)
     }

@@ -52,7 +52,7 @@ pub(crate) async fn missed(
 
 /// Where the journal keeps what the session hears: its rooms, and what is said to every tenant.
 fn rooms_of(session: &Session) -> Vec<TenantRoom> {
-    let tenant = session.identity().rights.tenant();
+    let tenant = session.tenant();
     let own = session.rooms().into_iter().map(|room| TenantRoom {
         tenant: tenant.clone(),
         room,

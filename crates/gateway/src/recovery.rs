@@ -5,19 +5,22 @@ use std::sync::Arc;
 use std::task::{Context, Waker};
 use std::time::Duration;
 
-use switchboard_engine::{Admission, CloseReason, Connect, Refusal};
-use switchboard_event::{Clock, Position, Timestamp};
+use switchboard_engine::{Admission, Connect};
+use switchboard_event::{Clock, Invalidation, Position, Timestamp};
 use switchboard_journal::{
-    Claimed, Generation, Journal, ReadError, SessionError, SessionKey, Sessions, StoredSession,
+    Claimed, Generation, Journal, ReadError, SessionError, SessionKey, Sessions, StoredRoom,
+    StoredSession,
 };
 use switchboard_protocol::{RecoveryId, SocketId};
 use tracing::{debug, warn};
 
 use crate::access::Access;
 use crate::auth::Identity;
-use crate::lane::Lane;
+use crate::lane::{Lane, Registration};
+use crate::lifetime::Lifetime;
 use crate::missed::{Missed, missed};
-use crate::session::Session;
+use crate::revocation::{Standing, standing};
+use crate::session::{Ended, Session};
 
 /// Keeps sessions so that their clients can come back. Cheap to clone.
 #[derive(Clone)]
@@ -27,6 +30,29 @@ pub(crate) struct Recovery {
     pub(crate) access: Access,
     pub(crate) clock: Clock,
     pub(crate) ttl: Duration,
+    pub(crate) lifetime: Lifetime,
+}
+
+/// A client on its way in.
+struct Arrival {
+    session: Arc<Session>,
+    registration: Registration,
+    /// The orders that there were before anything was decided.
+    orders: u64,
+}
+
+/// Why an authenticated client is not let in.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+pub(crate) enum NotAdmitted {
+    /// Its token was revoked: another one cures it.
+    #[error("the token was revoked")]
+    Revoked,
+    /// Its user connects too often, or too much.
+    #[error("too many connections of the user")]
+    Limited,
+    /// It is to try again.
+    #[error("it cannot be let in now")]
+    Unavailable,
 }
 
 /// By which a client comes back: what is kept is found under the key, and belongs to the
@@ -46,6 +72,24 @@ pub(crate) struct Claim {
     pub(crate) offset: Option<Position>,
 }
 
+impl Arrival {
+    /// The client is in; what was decided while somebody said that it does not count is decided
+    /// again.
+    fn stay(self, recovery: &Recovery) {
+        self.registration.keep();
+        if self.session.lane.orders() != self.orders {
+            recovery.decide_again_later(vec![self.session], Invalidation::default());
+        }
+    }
+}
+
+/// It was ended while it came in: it is being closed, and the client comes back and learns why.
+impl From<Ended> for NotAdmitted {
+    fn from(_: Ended) -> Self {
+        Self::Unavailable
+    }
+}
+
 impl Claim {
     /// Reads `pid` and `offset`; an offset that is no position counts as none, because it is then
     /// not one of ours (any event may end in a string).
@@ -59,16 +103,36 @@ impl Claim {
 }
 
 impl Recovery {
-    /// Lets a client in for the first time.
+    /// Lets a client in with a new line, in `rooms` as far as its rights cover them.
     pub(crate) async fn begin(
         &self,
-        identity: Identity,
+        identity: &Identity,
+        rooms: &[StoredRoom],
         request: &Connect,
-        lane: Arc<Lane>,
-    ) -> Result<Admission<Arc<Session>>, Refusal> {
-        let grants = self.access.at_start(&identity).await;
-        let session = Session::open(identity, &grants, request, lane);
-        Ok(self.admit(session).await)
+        lane: &Arc<Lane>,
+    ) -> Result<Admission<Arc<Session>>, NotAdmitted> {
+        let id = random_id().ok_or(NotAdmitted::Unavailable)?;
+        let credential = Credential {
+            key: id.as_str().parse().expect("a recovery id is a session key"),
+            generation: Generation::FIRST,
+        };
+        let socket_id = request.handle.id();
+        let arrival = self.arrive(identity, credential, socket_id, request, lane);
+        let session = Arc::clone(&arrival.session);
+        self.check_standing(&session).await?;
+        let grants = self.access.again(identity, rooms).await;
+        session.begin(&grants)?;
+        let saved = self.save(&session).await;
+        arrival.stay(self);
+        let admission = Admission::new(session);
+        Ok(match saved {
+            Ok(()) => admission.recoverable(id),
+            // Without a promise that could not be kept.
+            Err(error) => {
+                warn!(%error, "a session could not be written and will not be recovered");
+                admission
+            }
+        })
     }
 
     /// Lets a client go on where it was, if that can be; `None` makes it a new one.
@@ -81,7 +145,7 @@ impl Recovery {
         identity: &Identity,
         request: &Connect,
         lane: &Arc<Lane>,
-    ) -> Result<Option<Admission<Arc<Session>>>, Refusal> {
+    ) -> Result<Option<Admission<Arc<Session>>>, NotAdmitted> {
         let now = self.clock.now();
         let (tenant, user) = (identity.rights.tenant(), identity.rights.user());
         let claimed = self
@@ -95,7 +159,7 @@ impl Recovery {
             Ok(None) => return Ok(None),
             Err(error) => {
                 warn!(%error, "a session could not be claimed");
-                return Err(Refusal::Close(CloseReason::Requested));
+                return Err(NotAdmitted::Unavailable);
             }
         };
         let Ok(socket_id) = stored.socket_id.parse::<SocketId>() else {
@@ -108,15 +172,17 @@ impl Recovery {
         // A half-open connection of the same client has lost it.
         lane.evict(owner);
 
+        let arrival = self.arrive(identity, owner, socket_id, request, lane);
+        let session = Arc::clone(&arrival.session);
+        self.check_standing(&session).await?;
         let after = line_position(claim.offset, stored.start);
-        let lane = Arc::clone(lane);
         let grants = self.access.again(identity, &stored.rooms).await;
-        let session = Session::resume(identity.clone(), &grants, request, lane, &stored, after);
+        session.resume(&grants, &stored, after)?;
         let page = missed(&*self.journal, &session, after, session.joined_at(), now).await;
         match page {
             Ok(page) => {
-                let session = Arc::new(session.owned_by(owner, socket_id));
                 self.go_on(&session, &stored, &page).await;
+                arrival.stay(self);
                 let admission = Admission::new(session).recoverable(claim.id);
                 Ok(Some(admission.recovered(socket_id, page.packets)))
             }
@@ -127,42 +193,89 @@ impl Recovery {
                 | ReadError::Ahead { .. }),
             ) => {
                 debug!(%reason, "not recovered");
-                Ok(Some(self.admit(session.begun_anew()).await))
+                drop(arrival);
+                let begun = self.begin(identity, &stored.rooms, request, lane);
+                Ok(Some(begun.await?))
             }
             Err(error) => {
                 warn!(%error, "a session could not be recovered");
-                Err(Refusal::Close(CloseReason::Requested))
+                Err(NotAdmitted::Unavailable)
+            }
+        }
+    }
+
+    /// Makes a client known, in no room yet: what ends its rights from now on finds it.
+    fn arrive(
+        &self,
+        identity: &Identity,
+        credential: Credential,
+        socket_id: SocketId,
+        request: &Connect,
+        lane: &Arc<Lane>,
+    ) -> Arrival {
+        let due_at = self
+            .lifetime
+            .first_due(identity.expires_at, self.clock.now());
+        let session = Session::new(
+            identity.clone(),
+            request,
+            Arc::clone(lane),
+            credential,
+            socket_id,
+        );
+        let session = Arc::new(session);
+        Arrival {
+            orders: session.lane.orders(),
+            registration: session.lane.register(&session, due_at),
+            session,
+        }
+    }
+
+    /// Asks what was revoked before the client came, and keeps to it.
+    async fn check_standing(&self, session: &Session) -> Result<(), NotAdmitted> {
+        let identity = session.identity();
+        match standing(&*self.journal, &identity, self.clock.now()).await {
+            Ok(Standing::Good(taken)) => {
+                for (room, instant) in taken {
+                    session.take(&room, instant);
+                }
+                Ok(())
+            }
+            Ok(Standing::Revoked) => Err(NotAdmitted::Revoked),
+            Err(error) => {
+                warn!(%error, "revocations could not be read");
+                Err(NotAdmitted::Unavailable)
             }
         }
     }
 
     /// Puts a session that came back in its place. The claim was a write already; only rooms that
     /// changed need another one.
-    async fn go_on(&self, session: &Arc<Session>, stored: &StoredSession, page: &Missed) {
+    async fn go_on(&self, session: &Session, stored: &StoredSession, page: &Missed) {
         debug!(socket = %session.socket_id(), missed = page.packets.len(), "recovered");
         if page.next.is_some() {
             session.handle.outbox().fall_behind();
         }
-        if session.stored_rooms() != stored.rooms
-            && let Err(error) = self.save(session).await
-        {
+        if session.stored_rooms() != stored.rooms {
             // What is stored is more than what is left, and is checked again each time.
-            warn!(%error, "a recovered session could not be written");
-        }
-        if let Some(credential) = session.credential() {
-            session.lane.register(credential, &session.handle);
+            self.write(session).await;
         }
     }
 
     /// Writes what the session is now; its rooms are known again after a crash.
     pub(crate) async fn save(&self, session: &Session) -> Result<(), SessionError> {
-        let Some(Credential { key, generation }) = session.credential() else {
-            return Ok(());
-        };
+        let Credential { key, generation } = session.credential();
         let now = self.clock.now();
         self.sessions
             .save(&key, generation, &session.stored(), self.expiry(now), now)
             .await
+    }
+
+    /// The same for what is in force whatever becomes of the note.
+    pub(crate) async fn write(&self, session: &Session) {
+        if let Err(error) = self.save(session).await {
+            warn!(socket = %session.socket_id(), %error, "a session could not be written");
+        }
     }
 
     /// Forgets a session whose client left on purpose.
@@ -201,31 +314,6 @@ impl Recovery {
         (self.ttl / 4).max(Duration::from_secs(1))
     }
 
-    /// Gives a session a way to come back, if it can be written down.
-    async fn admit(&self, session: Session) -> Admission<Arc<Session>> {
-        let Some(id) = random_id() else {
-            return Admission::new(Arc::new(session));
-        };
-        let key = id.as_str().parse().expect("a recovery id is a session key");
-        let credential = Credential {
-            key,
-            generation: Generation::FIRST,
-        };
-        let socket_id = session.handle.id();
-        let session = Arc::new(session.owned_by(credential, socket_id));
-        match self.save(&session).await {
-            Ok(()) => {
-                session.lane.register(credential, &session.handle);
-                Admission::new(session).recoverable(id)
-            }
-            // Without a promise that could not be kept.
-            Err(error) => {
-                warn!(%error, "a session could not be written and will not be recovered");
-                Admission::new(session)
-            }
-        }
-    }
-
     fn expiry(&self, now: Timestamp) -> Timestamp {
         now.checked_add(self.ttl).unwrap_or(Timestamp::MAX)
     }
@@ -235,8 +323,8 @@ impl Session {
     fn stored(&self) -> StoredSession {
         StoredSession {
             socket_id: self.socket_id().as_str().into(),
-            tenant: self.identity().rights.tenant().clone(),
-            user: self.identity().rights.user().clone(),
+            tenant: self.tenant().clone(),
+            user: self.user(),
             start: self.start(),
             rooms: self.stored_rooms(),
         }

@@ -80,7 +80,7 @@ async fn post(
 
 /// Where the journal keeps what `room` heard; a team also hears what is said to every tenant.
 fn rooms_of(session: &Session, room: &Room) -> Vec<TenantRoom> {
-    let tenant = session.identity().rights.tenant().clone();
+    let tenant = session.tenant().clone();
     let mut rooms = vec![TenantRoom {
         tenant,
         room: room.clone(),

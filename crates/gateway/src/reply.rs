@@ -3,11 +3,12 @@
 use serde::Serialize;
 use serde_json::json;
 use switchboard_engine::{AckId, SocketHandle};
-use switchboard_event::{InvalidRoom, Position};
+use switchboard_event::{InvalidRoom, Position, Room};
 use switchboard_hub::Denied;
 use switchboard_journal::{ReadError, SessionError};
 
 use crate::limits::Excess;
+use crate::unauthorized::Unauthorized;
 
 /// Why a client's event had no effect. One function, [`code`](Self::code), turns it into what goes
 /// over the wire.
@@ -26,6 +27,14 @@ pub(crate) enum Refused {
     AlwaysJoined(Box<str>),
     #[error("no right to this room")]
     Denied(#[from] Denied),
+    #[error("the room was taken from the user")]
+    Taken(Room),
+    #[error("{0}")]
+    Token(#[from] Unauthorized),
+    #[error("the token is of another user")]
+    OtherUser,
+    #[error("too much changed meanwhile")]
+    Unsettled,
     #[error("a session is in at most {rooms_max} rooms")]
     TooManyRooms { rooms_max: usize },
     #[error("{0}")]
@@ -67,7 +76,9 @@ impl Refused {
             Self::UnknownEvent => "unknown_event",
             Self::Argument { .. } => "invalid_argument",
             Self::Room(_) | Self::AlwaysJoined(_) => "invalid_room",
-            Self::Denied(_) => "forbidden",
+            Self::Denied(_) | Self::Taken(_) => "forbidden",
+            Self::Token(reason) => reason.code(),
+            Self::OtherUser => "other_user",
             Self::TooManyRooms { .. } => "too_many_rooms",
             Self::History(error) => match error {
                 ReadError::Trimmed { .. } => "position_too_old",
@@ -79,7 +90,7 @@ impl Refused {
                 }
             },
             Self::Session(SessionError::Superseded) => "superseded",
-            Self::Session(_) => "unavailable",
+            Self::Session(_) | Self::Unsettled => "unavailable",
             Self::Limited(_) => "rate_limited",
         }
     }
@@ -95,9 +106,13 @@ impl Refused {
     fn to_json(&self) -> serde_json::Value {
         let message = match self {
             // What failed inside is for the log.
-            Self::History(_) | Self::Session(_) if self.retry_after_ms().is_some() => {
+            Self::History(_) | Self::Session(_) | Self::Unsettled
+                if self.retry_after_ms().is_some() =>
+            {
                 "try again later".to_owned()
             }
+            // Nor is how a token failed that says nothing.
+            Self::Token(reason) => reason.message(),
             _ => self.to_string(),
         };
         let mut error = json!({ "code": self.code(), "message": message });

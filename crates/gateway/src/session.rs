@@ -1,11 +1,14 @@
 //! One client's rights, seat and rooms.
 
+mod rights;
+
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 
 use parking_lot::Mutex;
 use switchboard_engine::{Client, Connect, Handshake, SocketHandle};
-use switchboard_event::{Offset, Position, Room, RoomKind, Timestamp};
+use switchboard_event::{Offset, Position, Room, RoomKind, TenantId, Timestamp, UserId};
 use switchboard_hub::{Grant, Seat};
 use switchboard_journal::{Record, StoredRoom, StoredSession};
 use switchboard_protocol::SocketId;
@@ -17,27 +20,46 @@ use crate::lane::Lane;
 use crate::recovery::Credential;
 use crate::reply::Refused;
 
+use rights::Taken;
+pub(crate) use rights::{Ended, Renewal};
+
 /// An authenticated client: who it is, where it sits, and what it hears.
+///
+/// Known to its lane from before it is in any room until it has gone, so that whatever ends its
+/// rights finds it.
 pub struct Session {
     pub(crate) handle: SocketHandle,
     pub(crate) lane: Arc<Lane>,
     handshake: Arc<Handshake>,
-    identity: Identity,
     seat: Seat<Line>,
-    rooms: Mutex<Vec<Membership>>,
+    credential: Credential,
+    socket_id: SocketId,
+    state: Mutex<State>,
+    /// When the lane is to look at its token, in milliseconds; the lane's own.
+    due_at: AtomicI64,
+}
+
+/// What changes while a session lasts. Tenant and user never do.
+struct State {
+    identity: Identity,
+    rooms: Vec<Membership>,
+    /// Rooms that the token does not cover any more, whatever it says.
+    taken: Box<[Taken]>,
+    span: Span,
+    /// How often the token was replaced.
+    renewals: u32,
+    /// Hears nothing more: its transport is about to be closed.
+    is_ended: bool,
+}
+
+/// Where a line, and this connection's part of it, begin.
+#[derive(Clone, Copy)]
+struct Span {
     /// Where the line began, over all its connections.
     start: Position,
     /// Where this connection's part of it begins.
     begins_after: Position,
     joined_at: Offset,
-    owner: Option<Owner>,
-}
-
-/// By what a session is found again, and the id that its client keeps.
-#[derive(Clone, Copy)]
-struct Owner {
-    credential: Credential,
-    socket_id: SocketId,
 }
 
 /// A room of a session, and from where on it comes live.
@@ -57,103 +79,100 @@ pub(crate) struct Entry {
 }
 
 impl Session {
-    /// Seats a new client in the rooms that are its own.
-    pub(crate) fn open(
+    /// A client that is in no room yet, and hears nothing.
+    pub(crate) fn new(
         identity: Identity,
-        grants: &[Grant],
         request: &Connect,
         lane: Arc<Lane>,
+        credential: Credential,
+        socket_id: SocketId,
     ) -> Self {
         let handle = request.handle.clone();
         let seat = lane
             .hub
             .sit(identity.rights.tenant().clone(), Line(handle.clone()));
-        let (joined_at, rooms) = join_all(&seat, grants);
-        let start = lane.position(joined_at);
-        let rooms = memberships(rooms, |_| None, joined_at);
+        let reached = lane.hub.reached();
+        let start = lane.position(reached);
+        let state = State {
+            identity,
+            rooms: Vec::new(),
+            taken: Box::default(),
+            span: Span {
+                start,
+                begins_after: start,
+                joined_at: reached,
+            },
+            renewals: 0,
+            is_ended: false,
+        };
         Self {
             handle,
             lane,
             handshake: Arc::clone(&request.handshake),
-            identity,
             seat,
-            rooms: Mutex::new(rooms),
+            credential,
+            socket_id,
+            state: Mutex::new(state),
+            due_at: AtomicI64::new(Timestamp::MAX.as_millis()),
+        }
+    }
+
+    /// Joins the first rooms of a new line.
+    pub(crate) fn begin(&self, grants: &[Grant]) -> Result<(), Ended> {
+        let mut state = self.state.lock();
+        let (joined_at, rooms) = self.join_all(&state, grants)?;
+        let start = self.lane.position(joined_at);
+        state.rooms = memberships(rooms, |_| None, joined_at);
+        state.span = Span {
             start,
             begins_after: start,
             joined_at,
-            owner: None,
-        }
+        };
+        Ok(())
     }
 
-    /// Seats a client that comes back, in its rooms of before as far as `grants` still cover them.
-    /// Its line goes on after `after`.
+    /// Joins the rooms of before as far as `grants` still cover them. The line goes on after
+    /// `after`.
     pub(crate) fn resume(
-        identity: Identity,
+        &self,
         grants: &[Grant],
-        request: &Connect,
-        lane: Arc<Lane>,
         stored: &StoredSession,
         after: Position,
-    ) -> Self {
-        let handle = request.handle.clone();
-        let seat = lane
-            .hub
-            .sit(identity.rights.tenant().clone(), Line(handle.clone()));
-        let (joined_at, rooms) = join_all(&seat, grants);
+    ) -> Result<(), Ended> {
+        let mut state = self.state.lock();
+        let (joined_at, rooms) = self.join_all(&state, grants)?;
         let before = |room: &Room| stored.rooms.iter().find(|one| one.room == *room);
-        let rooms = memberships(rooms, |room| before(room).map(|one| one.from), joined_at);
-        Self {
-            handle,
-            lane,
-            handshake: Arc::clone(&request.handshake),
-            identity,
-            seat,
-            rooms: Mutex::new(rooms),
+        state.rooms = memberships(rooms, |room| before(room).map(|one| one.from), joined_at);
+        state.span = Span {
             start: stored.start,
             begins_after: after,
             joined_at,
-            owner: None,
-        }
-    }
-
-    /// The same session with a line that begins now, because what came before cannot be had.
-    pub(crate) fn begun_anew(mut self) -> Self {
-        self.start = self.lane.position(self.joined_at);
-        self.begins_after = self.start;
-        for membership in self.rooms.get_mut() {
-            membership.from = self.joined_at;
-        }
-        self
-    }
-
-    /// The same session with a way to come back.
-    pub(crate) fn owned_by(mut self, credential: Credential, socket_id: SocketId) -> Self {
-        self.owner = Some(Owner {
-            credential,
-            socket_id,
-        });
-        self
+        };
+        Ok(())
     }
 
     /// Joins the room of `ticket` if there is space, and with an account's room its inner room, if
     /// the ticket is for that too.
     pub(crate) fn subscribe(&self, ticket: &Ticket, rooms_max: usize) -> Result<Entry, Refused> {
         let room = ticket.room.room();
-        if let Some(membership) = self.membership(room) {
+        // The lock is held over the join, so that two joins of one room agree on where it began,
+        // and so that a room that is taken meanwhile is not joined.
+        let mut state = self.state.lock();
+        if let Some(membership) = state.membership(room) {
             return Ok(Entry {
-                membership,
+                membership: membership.clone(),
                 joined: Vec::new(),
             });
         }
-        if self.rooms.lock().len() >= rooms_max {
+        if state.rooms.len() >= rooms_max {
             return Err(Refused::TooManyRooms { rooms_max });
         }
-        let membership = self.join(&ticket.room);
+        let membership = self.join(&mut state, &ticket.room)?;
         let mut joined = vec![room.clone()];
         if let Some(link) = &ticket.link
-            && self.membership(link.room()).is_none()
+            && state.membership(link.room()).is_none()
+            && self.join(&mut state, link).is_ok()
         {
-            self.join(link);
             joined.push(link.room().clone());
         }
         Ok(Entry { membership, joined })
@@ -175,16 +194,16 @@ impl Session {
 
     /// Leaves these rooms.
     pub(crate) fn leave<'a>(&self, leaving: impl IntoIterator<Item = &'a Room>) {
-        let mut rooms = self.rooms.lock();
+        let mut state = self.state.lock();
         for room in leaving {
-            rooms.retain(|one| one.room != *room);
+            state.rooms.retain(|one| one.room != *room);
             self.seat.leave(room);
         }
     }
 
-    /// Who this is and what the token allows.
-    pub fn identity(&self) -> &Identity {
-        &self.identity
+    /// Who this is and what the token allows now.
+    pub fn identity(&self) -> Identity {
+        self.state.lock().identity.clone()
     }
 
     /// Where the client is.
@@ -192,9 +211,19 @@ impl Session {
         self.handshake.client()
     }
 
+    /// Whose client it is.
+    pub fn tenant(&self) -> &TenantId {
+        self.seat.tenant()
+    }
+
+    /// Which person's.
+    pub fn user(&self) -> UserId {
+        self.state.lock().identity.rights.user().clone()
+    }
+
     /// When the client's token ends.
     pub fn expires_at(&self) -> Timestamp {
-        self.identity.expires_at
+        self.state.lock().identity.expires_at
     }
 
     /// The position of `offset` on this session's partition.
@@ -204,43 +233,50 @@ impl Session {
 
     /// Where the line began.
     pub(crate) fn start(&self) -> Position {
-        self.start
+        self.state.lock().span.start
     }
 
-    /// How far fan-out had come when this connection took its seat.
+    /// How far fan-out had come when this connection joined its rooms.
     pub(crate) fn joined_at(&self) -> Offset {
-        self.joined_at
+        self.state.lock().span.joined_at
     }
 
     /// The last position of the line that was wholly written.
     pub(crate) fn cursor(&self) -> Position {
         let written = Mark::offset(self.handle.outbox().written());
-        if written > self.begins_after.offset {
+        let begins_after = self.state.lock().span.begins_after;
+        if written > begins_after.offset {
             Position {
                 offset: written,
-                ..self.begins_after
+                ..begins_after
             }
         } else {
-            self.begins_after
+            begins_after
         }
     }
 
-    pub(crate) fn credential(&self) -> Option<Credential> {
-        self.owner.map(|owner| owner.credential)
+    /// By what the client comes back.
+    pub(crate) fn credential(&self) -> Credential {
+        self.credential
     }
 
     /// The socket's id, also before the engine gives a client that came back its old one.
     pub(crate) fn socket_id(&self) -> SocketId {
-        self.owner
-            .map_or_else(|| self.handle.id(), |owner| owner.socket_id)
+        self.socket_id
+    }
+
+    /// When the lane is to look at the token; the lane alone asks and tells.
+    pub(crate) fn due_at(&self) -> Timestamp {
+        Timestamp::from_millis(self.due_at.load(Ordering::Relaxed))
+    }
+
+    pub(crate) fn set_due_at(&self, due_at: Timestamp) {
+        self.due_at.store(due_at.as_millis(), Ordering::Relaxed);
     }
 
     pub(crate) fn rooms(&self) -> Vec<Room> {
-        self.rooms
-            .lock()
-            .iter()
-            .map(|one| one.room.clone())
-            .collect()
+        let state = self.state.lock();
+        state.rooms.iter().map(|one| one.room.clone()).collect()
     }
 
     pub(crate) fn stored_rooms(&self) -> Vec<StoredRoom> {
@@ -248,26 +284,35 @@ impl Session {
             room: one.room.clone(),
             from: one.from,
         };
-        self.rooms.lock().iter().map(stored).collect()
+        self.state.lock().rooms.iter().map(stored).collect()
     }
 
     /// Whether `record` is of this line: through a room that came live before it, and through no
     /// room that it excepts.
     pub(crate) fn hears(&self, record: &Record) -> bool {
         let (offset, audience) = (record.position.offset, record.event.audience());
-        if record.event.tenant().is_everyone() {
-            return self.start.offset < offset;
+        let state = self.state.lock();
+        if state.is_ended {
+            return false;
         }
-        let rooms = self.rooms.lock();
+        if record.event.tenant().is_everyone() {
+            return state.span.start.offset < offset;
+        }
         let is_live = |one: &Membership| one.from < offset && audience.rooms.contains(&one.room);
-        rooms.iter().any(is_live) && !rooms.iter().any(|one| audience.except.contains(&one.room))
+        let is_excepted = |one: &Membership| audience.except.contains(&one.room);
+        state.rooms.iter().any(is_live) && !state.rooms.iter().any(is_excepted)
     }
 
     /// Whether a replay of `replayed` leaves `record` out: because the line has had it, or will
-    /// have it, through another room, or because the session is in a room that it excepts.
+    /// have it, through another room, or because the session is in a room that it excepts, or not
+    /// in `replayed` any more.
     pub(crate) fn passes_over(&self, record: &Record, replayed: &Room) -> bool {
         let audience = record.event.audience();
-        let rooms = self.rooms.lock();
+        let state = self.state.lock();
+        if state.is_ended || state.membership(replayed).is_none() {
+            return true;
+        }
+        let rooms = &state.rooms;
         let excepted = rooms.iter().any(|one| audience.except.contains(&one.room));
         let covered = rooms.iter().any(|one| {
             one.room != *replayed
@@ -277,11 +322,17 @@ impl Session {
         excepted || covered
     }
 
-    fn join(&self, grant: &Grant) -> Membership {
-        // The lock is held over the join, so that two joins of one room agree on where it began.
-        let mut rooms = self.rooms.lock();
-        if let Some(membership) = rooms.iter().find(|one| one.room == *grant.room()) {
-            return membership.clone();
+    /// Whether the session is in `room`.
+    pub(crate) fn is_in(&self, room: &Room) -> bool {
+        self.state.lock().membership(room).is_some()
+    }
+
+    fn join(&self, state: &mut State, grant: &Grant) -> Result<Membership, Refused> {
+        if let Some(membership) = state.membership(grant.room()) {
+            return Ok(membership.clone());
+        }
+        if state.is_ended || state.is_taken(grant.room()) {
+            return Err(Refused::Taken(grant.room().clone()));
         }
         let joined = self
             .seat
@@ -292,17 +343,26 @@ impl Session {
             from: joined.from,
         };
         // Most sessions are in a few rooms for long: growing by doubling would be half empty.
-        rooms.reserve_exact(1);
-        rooms.push(membership.clone());
-        membership
+        state.rooms.reserve_exact(1);
+        state.rooms.push(membership.clone());
+        Ok(membership)
     }
 
-    fn membership(&self, room: &Room) -> Option<Membership> {
-        self.rooms
-            .lock()
-            .iter()
-            .find(|one| one.room == *room)
-            .cloned()
+    /// Joins what is not taken, in one step.
+    fn join_all(&self, state: &State, grants: &[Grant]) -> Result<(Offset, Vec<Room>), Ended> {
+        if state.is_ended {
+            return Err(Ended);
+        }
+        let kept = grants.iter().filter(|grant| !state.is_taken(grant.room()));
+        let kept: Vec<_> = kept.cloned().collect();
+        let joined = self.seat.join_all(&kept);
+        Ok(joined.expect("rights and seat are of one tenant"))
+    }
+}
+
+impl State {
+    fn membership(&self, room: &Room) -> Option<&Membership> {
+        self.rooms.iter().find(|one| one.room == *room)
     }
 }
 
@@ -312,15 +372,10 @@ impl fmt::Debug for Session {
         formatter
             .debug_struct("Session")
             .field("socket", &self.socket_id())
-            .field("tenant", self.identity.rights.tenant())
-            .field("user", self.identity.rights.user())
+            .field("tenant", self.tenant())
+            .field("user", &self.user())
             .finish_non_exhaustive()
     }
-}
-
-fn join_all(seat: &Seat<Line>, grants: &[Grant]) -> (Offset, Vec<Room>) {
-    seat.join_all(grants)
-        .expect("rights and seat are of one tenant")
 }
 
 fn memberships(

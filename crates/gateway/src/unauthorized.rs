@@ -18,6 +18,9 @@ pub enum Unauthorized {
     /// `nbf` is not reached.
     #[error("token is not valid yet")]
     Early,
+    /// It was revoked: another one cures it.
+    #[error("token revoked")]
+    Revoked,
     /// Nothing that it says counts. Only the log learns why.
     #[error("token invalid: {0}")]
     Invalid(InvalidToken),
@@ -112,6 +115,7 @@ impl Unauthorized {
             Self::Missing
             | Self::TooLong(_)
             | Self::Early
+            | Self::Revoked
             | Self::Invalid(_)
             | Self::ClaimMissing(_)
             | Self::ClaimInvalid { .. } => "unauthorized",

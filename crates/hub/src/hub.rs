@@ -52,7 +52,7 @@ pub struct OtherTenant;
 /// Who hears a record.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Audience<'a> {
-    /// The border that nothing crosses; [`TenantId::everyone`] is every session there is.
+    /// The border that nothing crosses; [`TenantId::everyone`] is every session that is in a room.
     pub tenant: &'a TenantId,
     /// Whoever is in any of these,
     pub rooms: &'a [Room],
@@ -117,12 +117,10 @@ impl<P: Post> Hub<P> {
         self.rooms.lock().recipients(offset, tenant, rooms, except)
     }
 
-    /// Goes on after `offset`, because what lies before it cannot be read any more, and returns
-    /// everybody: they have a gap and must be told.
-    pub fn skip_to(&self, offset: Offset) -> Vec<P> {
-        let mut rooms = self.rooms.lock();
-        rooms.skip_to(offset);
-        rooms.all()
+    /// Goes on after `offset`, because what lies before it cannot be read any more: whoever has a
+    /// seat has a gap and must be told.
+    pub fn skip_to(&self, offset: Offset) {
+        self.rooms.lock().skip_to(offset);
     }
 
     /// How far fan-out has come.
@@ -182,6 +180,17 @@ impl<P: Post> Seat<P> {
         let join = |grant: &Grant| rooms.join(self.member, grant.tenant(), grant.room()).0;
         let joined = grants.iter().map(join).collect();
         Ok((rooms.reached(), joined))
+    }
+
+    /// Whose seat it is.
+    #[must_use]
+    pub fn tenant(&self) -> &TenantId {
+        &self.tenant
+    }
+
+    /// Ends the session's hearing of everything: who is in no room hears nothing.
+    pub fn leave_all(&self) {
+        self.hub.rooms.lock().leave_all(self.member);
     }
 
     /// Ends the session's hearing of `room`; returns whether it was in it.

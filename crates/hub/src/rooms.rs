@@ -1,6 +1,7 @@
 //! The tables of one partition: members, rooms, and who is in which.
 
 use std::hash::{BuildHasher, RandomState};
+use std::mem;
 
 use hashbrown::HashTable;
 use slab::Slab;
@@ -69,8 +70,13 @@ impl<P: Clone> Rooms<P> {
 
     /// Takes a member out of all its rooms and forgets it.
     pub(crate) fn rise(&mut self, member: MemberKey) {
-        let gone = self.members.remove(member.index());
-        for place in gone.places {
+        self.leave_all(member);
+        self.members.remove(member.index());
+    }
+
+    /// Takes a member out of all its rooms.
+    pub(crate) fn leave_all(&mut self, member: MemberKey) {
+        for place in mem::take(&mut self.members[member.index()].places) {
             self.vacate(place);
         }
     }
@@ -146,10 +152,11 @@ impl<P: Clone> Rooms<P> {
         recipients
     }
 
-    /// Everybody with a seat.
+    /// Everybody who is in a room.
     pub(crate) fn all(&self) -> Vec<P> {
         self.members
             .iter()
+            .filter(|(_, member)| !member.places.is_empty())
             .map(|(_, member)| member.post.clone())
             .collect()
     }

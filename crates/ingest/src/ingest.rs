@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::routing::{delete, get, post};
+use axum::routing::{MethodRouter, delete, get, post};
 use parking_lot::RwLock;
 use switchboard_event::{Catalogue, Clock, Draft, Maker, TenantId};
 use switchboard_journal::Journal;
@@ -19,6 +19,7 @@ use crate::events;
 use crate::key_store::KeyStore;
 use crate::keys::Keys;
 use crate::limits::{Limits, ProducerLimits};
+use crate::orders;
 use crate::outcome::{Receipt, Refusal, Refused, Unavailable};
 use crate::problem::Problem;
 use crate::producers;
@@ -140,25 +141,17 @@ impl Ingest {
     /// The routes of producers and webhooks. They have no fallback, so that they can be merged.
     pub fn router(&self) -> Router {
         let no_method = || async { Problem::method_not_allowed() };
-        Router::new()
-            .route("/v1/events", post(events::post_events).fallback(no_method))
-            .route(
-                "/v1/producers",
-                get(producers::get_producers)
-                    .post(producers::post_producers)
-                    .fallback(no_method),
-            )
-            .route(
-                "/v1/producers/{id}",
-                delete(producers::delete_producer).fallback(no_method),
-            )
-            .route(
-                "/webhooks/meta/{endpoint}",
-                get(webhook::get_meta)
-                    .post(webhook::post_meta)
-                    .fallback(no_method),
-            )
+        let routes = routes().into_iter();
+        routes
+            .fold(Router::new(), |router, (path, methods)| {
+                router.route(path, methods.fallback(no_method))
+            })
             .with_state(self.clone())
+    }
+
+    /// The paths of the routes: every way in that there is on this side.
+    pub fn paths() -> impl Iterator<Item = &'static str> {
+        routes().into_iter().map(|(path, _)| path)
     }
 
     /// Reads the API keys that are stored. Until this was done once, only those of the settings
@@ -256,6 +249,14 @@ impl Ingest {
         self.0.catalogue.names().find(|known| *known == name)
     }
 
+    pub(crate) fn journal(&self) -> &dyn Journal {
+        &*self.0.journal
+    }
+
+    pub(crate) fn catalogue(&self) -> &Catalogue {
+        &self.0.catalogue
+    }
+
     pub(crate) fn keys(&self) -> &Keys {
         &self.0.keys
     }
@@ -303,6 +304,24 @@ pub const KEYS_INTERVAL: Duration = Duration::from_millis(500);
 const KEYS_TIMEOUT: Duration = Duration::from_secs(5);
 /// How often it is written down that keys were used.
 const USED_INTERVAL: Duration = Duration::from_mins(1);
+
+fn routes() -> [(&'static str, MethodRouter<Ingest>); 7] {
+    [
+        ("/v1/events", post(events::post_events)),
+        ("/v1/revocations", post(orders::post_revocations)),
+        ("/v1/users/{id}/disconnect", post(orders::post_disconnect)),
+        ("/v1/access/invalidate", post(orders::post_invalidate)),
+        (
+            "/v1/producers",
+            get(producers::get_producers).post(producers::post_producers),
+        ),
+        ("/v1/producers/{id}", delete(producers::delete_producer)),
+        (
+            "/webhooks/meta/{endpoint}",
+            get(webhook::get_meta).post(webhook::post_meta),
+        ),
+    ]
+}
 
 /// Why nothing of a call was appended.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]

@@ -7,18 +7,21 @@
 //! - `events`, with `draft`: `POST /v1/events`. `producer`, with `api_key` and `scope`: who asks.
 //! - `producers`: making and revoking API keys; `keys`: those in force, `key_store`: those in the
 //!   journal. `limits`: how much comes by one in a time.
+//! - `orders`, with `administrator` and `form`: what ends rights and connections.
 //! - `webhook`: who may call back; `source`: what every source makes; [`meta`]: Meta's Cloud API;
 //!   `lenient` and `node`: reading what nobody promises.
 //! - `problem`, `body`, `stats`, `config`: how we refuse, how much we read, what we count, the limits.
 //!
 //! Nothing here logs a payload, an address, a message id, or a key.
 
+mod administrator;
 mod api_key;
 mod body;
 mod config;
 mod derived;
 mod draft;
 mod events;
+mod form;
 mod hex;
 mod ingest;
 mod key_store;
@@ -28,6 +31,7 @@ mod limits;
 mod messages;
 pub mod meta;
 mod node;
+mod orders;
 mod outcome;
 mod problem;
 mod producer;

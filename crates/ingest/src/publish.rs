@@ -372,7 +372,7 @@ impl From<AppendError> for Failure {
 }
 
 /// An id for an event whose producer gave none: 120 random bits in 20 characters.
-fn fresh_id() -> Result<EventId, Unavailable> {
+pub(crate) fn fresh_id() -> Result<EventId, Unavailable> {
     let mut bytes = [0; FRESH_ID_BYTES];
     getrandom::fill(&mut bytes).map_err(|_| Unavailable::NoRandomness)?;
     let id = URL_SAFE_NO_PAD.encode(bytes);

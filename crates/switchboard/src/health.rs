@@ -42,12 +42,17 @@ pub struct ConnectionStats {
 
 /// The routes, answering from `vitals`.
 pub fn routes<V: Vitals>(vitals: Arc<V>) -> Router {
-    Router::new()
-        .route("/healthz", get(|| async { "ok" }))
-        .route("/readyz", get(readyz::<V>))
-        .route("/v1/stats", get(stats::<V>))
+    let methods = [get(|| async { "ok" }), get(readyz::<V>), get(stats::<V>)];
+    let routes = PATHS.into_iter().zip(methods);
+    routes
+        .fold(Router::new(), |router, (path, methods)| {
+            router.route(path, methods)
+        })
         .with_state(vitals)
 }
+
+/// The paths of the routes.
+pub const PATHS: [&str; 3] = ["/healthz", "/readyz", "/v1/stats"];
 
 /// 503 only while starting, draining, or when the journal cannot append.
 async fn readyz<V: Vitals>(State(vitals): State<Arc<V>>) -> (StatusCode, Json<Status>) {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use switchboard_engine::{Doors, Origins, Proxies};
 use switchboard_event::{Clock, Epoch};
 use switchboard_gateway::{
-    AccessPolicy, AuthConfig, IssuerConfig, KeyServerConfig, LimitConfig, LinkDefault,
+    AccessPolicy, AuthConfig, IssuerConfig, KeyServerConfig, LimitConfig, LinkDefault, OnExpiry,
 };
 use switchboard_ingest::meta::Accounts;
 use switchboard_ingest::{ApiKey, Endpoints, MetaEndpoint, ProducerLimits, Reach};
@@ -162,6 +162,12 @@ pub(crate) fn gateway(settings: &Settings) -> switchboard_gateway::Config {
         session_ttl: settings.session.ttl,
         sync_interval: settings.session.sync_interval,
         limits: client_limits(settings),
+        on_expiry: match settings.auth.on_expiry {
+            settings::OnExpiry::Disconnect => OnExpiry::Disconnect,
+            settings::OnExpiry::Keep => OnExpiry::Keep,
+        },
+        expiry_notice: settings.auth.expiry_notice,
+        expiry_leeway: settings.auth.leeway,
     }
 }
 

@@ -154,6 +154,40 @@ export class Server {
   }
 
   /**
+   * Posts JSON to any route of producers.
+   *
+   * @param {string} path
+   * @param {Body | undefined} [body]
+   * @param {{ key?: string | null }} [options] the key is that of `acme` unless told
+   */
+  async post(path, body, { key = KEYS.acme } = {}) {
+    return answer(
+      await fetch(this.url + path, {
+        method: 'POST',
+        headers: {
+          ...(body === undefined ? {} : { 'content-type': 'application/json' }),
+          ...(key === null ? {} : { authorization: `Bearer ${key}` }),
+        },
+        body: body === undefined ? undefined : JSON.stringify(body),
+      }),
+    );
+  }
+
+  /**
+   * Orders something that has to be taken, and gives its position.
+   *
+   * @param {string} path
+   * @param {Body | undefined} [body]
+   * @param {{ key?: string }} [options]
+   * @returns {Promise<string>}
+   */
+  async ordered(path, body, options) {
+    const { status, body: answered } = await this.post(path, body, options);
+    assert.equal(status, 202, JSON.stringify(answered));
+    return answered.position;
+  }
+
+  /**
    * Publishes one draft that has to be taken, and gives its id and position.
    *
    * @param {Record<string, any>} draft

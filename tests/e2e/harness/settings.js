@@ -26,6 +26,23 @@ export function sha256(text) {
   return createHash('sha256').update(text).digest('hex');
 }
 
+/**
+ * The producers of those keys, for these things.
+ *
+ * @param {string[]} [scopes] what the server gives them unless told
+ */
+export function producers(scopes) {
+  return Object.entries(KEYS).map(([tenant, key]) => ({
+    name: tenant === '*' ? 'platform' : `${tenant}-backend`,
+    key_sha256: sha256(key),
+    tenant,
+    ...(scopes === undefined ? {} : { scopes }),
+  }));
+}
+
+/** Producers that may do everything. */
+export const ADMINISTRATORS = producers(['publish', 'read', 'admin']);
+
 /** What Meta and the server share, for each endpoint. */
 export const WEBHOOK = {
   appSecret: randomBytes(16).toString('hex'),
@@ -46,11 +63,7 @@ export function defaultSettings(dataDir) {
     admin: { port: 0 },
     auth: { algorithm: 'HS256', secret: SECRET },
     journal: { kind: 'disk', path: dataDir },
-    producers: Object.entries(KEYS).map(([tenant, key]) => ({
-      name: tenant === '*' ? 'platform' : `${tenant}-backend`,
-      key_sha256: sha256(key),
-      tenant,
-    })),
+    producers: producers(),
     log: { format: 'json', level: 'debug' },
   };
 }

@@ -182,7 +182,7 @@ const RESERVED: [&str; 6] = [
 ];
 
 /// What the server's own events start with.
-const RESERVED_PREFIXES: [&str; 2] = ["session:", "presence:"];
+const RESERVED_PREFIXES: [&str; 3] = ["session:", "presence:", "access:"];
 
 fn check_name(name: &str) -> Result<(), CatalogueError> {
     let reason = if name.is_empty() || name.len() > EVENT_NAME_LEN_MAX {

@@ -113,11 +113,17 @@ fn several_joins_in_one_step_begin_at_one_offset() {
 }
 
 #[test]
-fn a_record_for_everyone_reaches_every_tenant_once() {
+fn a_record_for_everyone_reaches_every_tenant_once_but_nobody_who_is_in_no_room() {
     let hub = hub();
     let (ours, our_seat) = sit(&hub, "acme");
-    let (theirs, _their_seat) = sit(&hub, "other");
+    let (theirs, their_seat) = sit(&hub, "other");
+    let (new, _new_seat) = sit(&hub, "acme");
+    let (gone, gone_seat) = sit(&hub, "acme");
     join(&our_seat, "acme", contact(1));
+    join(&their_seat, "other", contact(1));
+    join(&gone_seat, "acme", contact(1));
+    join(&gone_seat, "acme", contact(2));
+    gone_seat.leave_all();
 
     hub.publish(
         Offset::new(1),
@@ -130,6 +136,8 @@ fn a_record_for_everyone_reaches_every_tenant_once() {
     );
 
     assert_eq!((ours.heard(), theirs.heard()), (vec![1], vec![1]));
+    assert!(new.heard().is_empty() && gone.heard().is_empty());
+    assert_eq!(hub.stats().rooms, 2);
 }
 
 #[test]

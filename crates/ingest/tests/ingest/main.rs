@@ -12,6 +12,7 @@ mod limits;
 mod logs;
 mod mapping;
 mod mutation;
+mod orders;
 mod producers;
 mod scripted;
 mod webhooks;

@@ -108,6 +108,11 @@ impl World {
         self.passed.fetch_add(millis, Relaxed);
     }
 
+    /// What time it is for the ingest.
+    pub(crate) fn time(&self) -> Timestamp {
+        Timestamp::from_millis(now().as_millis() + self.passed.load(Relaxed))
+    }
+
     /// Posts drafts as the backend of acme.
     pub(crate) async fn publish(&self, body: &Value) -> Answer {
         self.publish_as(ACME_KEY, body).await

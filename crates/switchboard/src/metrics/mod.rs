@@ -63,6 +63,7 @@ pub(crate) fn text(snapshot: &Snapshot) -> String {
     connections(&mut page, snapshot);
     sessions(&mut page, snapshot);
     keys(&mut page, snapshot);
+    rights(&mut page, snapshot);
     deliveries(&mut page, snapshot);
     producers(&mut page, snapshot);
     journal(&mut page, snapshot);
@@ -244,6 +245,22 @@ fn keys(page: &mut Exposition, snapshot: &Snapshot) {
         "Keys that a key server has and that nothing that is configured can use.",
         "issuer",
         servers.iter().map(|one| (&one.issuer, one.ignored)),
+    );
+}
+
+fn rights(page: &mut Exposition, snapshot: &Snapshot) {
+    let counts = &snapshot.gateway_counts;
+    page.counters(
+        "switchboard_sessions_ended_total",
+        "Clients that were disconnected because a right of theirs ended, by reason.",
+        "reason",
+        &counts.ends,
+    );
+    page.counters(
+        "switchboard_token_refreshes_total",
+        "Tokens that were renewed on a live connection, by ok or the code of the refusal.",
+        "code",
+        &counts.refreshes,
     );
 }
 

@@ -45,6 +45,10 @@ pub struct Auth {
     pub single_tenant: Option<TenantId>,
     /// How far the clocks of this server and of who signs may be apart. Default 0.
     pub leeway: Duration,
+    /// What becomes of a client whose token ends while it is connected. Default: it is disconnected.
+    pub on_expiry: OnExpiry,
+    /// How long before its token ends a client is told. Default 60 s; 0 s: it is not told.
+    pub expiry_notice: Duration,
 }
 
 /// `auth.jwks_*`: how key servers are asked, those of further issuers too.
@@ -70,6 +74,16 @@ pub enum LinkDefault {
     None,
 }
 
+/// `auth.on_expiry`
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum OnExpiry {
+    /// Its transport is closed, and it comes back with a new token. The default.
+    #[default]
+    Disconnect,
+    /// It stays for as long as its connection lasts.
+    Keep,
+}
+
 impl Auth {
     /// The defaults, with `verification`.
     #[must_use]
@@ -87,6 +101,8 @@ impl Auth {
             link_default: LinkDefault::default(),
             single_tenant: None,
             leeway: Duration::ZERO,
+            on_expiry: OnExpiry::default(),
+            expiry_notice: Duration::from_mins(1),
         }
     }
 
@@ -118,6 +134,18 @@ impl Auth {
             leeway: section
                 .duration("leeway", Duration::ZERO..=LEEWAY_MAX)
                 .unwrap_or(default.leeway),
+            on_expiry: section
+                .word(
+                    "on_expiry",
+                    &[
+                        ("disconnect", OnExpiry::Disconnect),
+                        ("keep", OnExpiry::Keep),
+                    ],
+                )
+                .unwrap_or_default(),
+            expiry_notice: section
+                .duration("expiry_notice", Duration::ZERO..=EXPIRY_NOTICE_MAX)
+                .unwrap_or(default.expiry_notice),
         };
         let issuers = Issuer::read_all(issuers, &settings);
         section.finish();
@@ -198,6 +226,7 @@ fn single_tenant(section: &mut Section<'_>) -> Option<TenantId> {
 /// The tenant of `single_tenant = true`.
 const SINGLE_TENANT: &str = "default";
 const LEEWAY_MAX: Duration = Duration::from_mins(10);
+const EXPIRY_NOTICE_MAX: Duration = Duration::from_hours(24);
 /// A key server is not asked more often.
 const PAUSE_MIN: Duration = Duration::from_millis(100);
 const KEEP_MAX: Duration = Duration::from_hours(7 * 24);

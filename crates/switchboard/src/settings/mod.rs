@@ -38,7 +38,7 @@ use self::tree::Source;
 
 pub use self::access::Policy;
 pub use self::admin::AdminSettings;
-pub use self::auth::{Auth, Issuer, KeyServers, Keys, LinkDefault, Verification};
+pub use self::auth::{Auth, Issuer, KeyServers, Keys, LinkDefault, OnExpiry, Verification};
 pub use self::engine::EngineSettings;
 pub use self::ingest::IngestSettings;
 pub use self::journal::{JournalKind, JournalSettings};
