@@ -1,7 +1,9 @@
 //! Who may hear what: from a session's rights to the grants that it is seated with.
 
+use std::sync::Arc;
+
 use switchboard_event::{Id, Room, RoomKind, TenantId, UserId};
-use switchboard_hub::Grant;
+use switchboard_hub::{Decision, Grant, Rules};
 use switchboard_journal::StoredRoom;
 
 use crate::auth::Identity;
@@ -11,7 +13,9 @@ use crate::reply::Refused;
 ///
 /// The one way from a wish to a [`Grant`]: on connecting, subscribing and coming back.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Access {}
+pub(crate) struct Access {
+    rules: Arc<Rules>,
+}
 
 /// What a subscription is granted.
 #[derive(Debug)]
@@ -23,10 +27,22 @@ pub(crate) struct Ticket {
 }
 
 impl Access {
+    /// Decides by `rules`.
+    pub(crate) fn new(rules: Rules) -> Self {
+        Self {
+            rules: Arc::new(rules),
+        }
+    }
+
     /// Decides whether a client may hear `room`.
     #[expect(clippy::unused_async, reason = "the CRM may have to be asked")]
     pub(crate) async fn grant(&self, identity: &Identity, room: Room) -> Result<Grant, Refused> {
-        Ok(identity.rights.grant(room)?)
+        match self.rules.decide(&identity.rights, room) {
+            Decision::Granted(grant) => Ok(grant),
+            Decision::Denied(denied) => Err(denied.into()),
+            // Nobody is asked yet.
+            Decision::Ask(question) => Err(question.denied().into()),
+        }
     }
 
     /// Decides about a subscription.
@@ -41,9 +57,12 @@ impl Access {
     }
 
     /// The rooms that a client is in from its start.
-    #[expect(clippy::unused_async, reason = "the CRM may have to be asked")]
     pub(crate) async fn at_start(&self, identity: &Identity) -> Vec<Grant> {
-        identity.rights.grants_at_start().collect()
+        let mut grants = Vec::new();
+        for room in identity.rights.rooms_at_start() {
+            grants.extend(self.grant(identity, room).await.ok());
+        }
+        grants
     }
 
     /// Forgets what was decided about everything that fits what is named: it is to be asked again.

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use switchboard_event::{TenantId, Timestamp, UserId};
-use switchboard_hub::{Access, LinkRights, Rights};
+use switchboard_hub::{LinkRights, Rights};
 use switchboard_metrics::Tally;
 use switchboard_outbound::{Client, InvalidRoots, Url};
 use tokio::task::JoinSet;
@@ -40,8 +40,9 @@ pub struct AuthConfig {
     pub link_default: LinkDefault,
     /// How much clocks may differ. Default: 0 s.
     pub leeway: Duration,
-    /// How rooms are decided. Default: by the token's patterns.
-    pub policy: AccessPolicy,
+    /// Whether the patterns of a token decide about any room; if not, they are not read. Default: they
+    /// do.
+    pub reads_rooms: bool,
     /// How key servers are asked.
     pub key_servers: KeyServerConfig,
 }
@@ -90,15 +91,6 @@ pub enum KeySource {
     Jwks(Box<[u8]>),
     /// The same, to be asked for.
     JwksUrl(Url),
-}
-
-/// How rooms are decided.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum AccessPolicy {
-    /// By the patterns of the token; nothing by default.
-    Claims,
-    /// Every room of the user's tenant.
-    Open,
 }
 
 /// Who may pair an account when the token does not say.
@@ -283,13 +275,12 @@ impl Authenticator {
             Some(single) => the_only_tenant(claims, &issuer.tenant_claims, single)?,
             None => identifier(claims, &issuer.tenant_claims)?,
         };
-        let access = match config.policy {
-            AccessPolicy::Open => Access::Open,
-            AccessPolicy::Claims => {
-                let rooms = patterns(claims, &issuer.rooms_claim, str::to_owned)?;
-                Access::Claims(self.pool.patterns(rooms.unwrap_or_default()))
-            }
+        let rooms = if config.reads_rooms {
+            patterns(claims, &issuer.rooms_claim, str::to_owned)?.unwrap_or_default()
+        } else {
+            Vec::new()
         };
+        let rooms = self.pool.patterns(rooms);
         let link = match patterns(claims, &issuer.link_claim, account_room)? {
             Some(accounts) => LinkRights::Claims(self.pool.patterns(accounts)),
             None => match config.link_default {
@@ -297,7 +288,7 @@ impl Authenticator {
                 LinkDefault::Nobody => LinkRights::Claims(self.pool.patterns(Vec::new())),
             },
         };
-        Ok(Rights::new(self.pool.tenant(tenant), user, access, link))
+        Ok(Rights::new(self.pool.tenant(tenant), user, rooms, link))
     }
 }
 
@@ -329,7 +320,7 @@ impl Default for AuthConfig {
             issuers: Vec::new(),
             link_default: LinkDefault::Subscribe,
             leeway: Duration::ZERO,
-            policy: AccessPolicy::Claims,
+            reads_rooms: true,
             key_servers: KeyServerConfig::default(),
         }
     }

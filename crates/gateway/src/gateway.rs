@@ -12,6 +12,7 @@ use switchboard_engine::{
     Incoming, Refusal,
 };
 use switchboard_event::{Catalogue, Clock, Position, Room};
+use switchboard_hub::Rules;
 use switchboard_journal::{Journal, ReadError, Sessions};
 use tokio::time::MissedTickBehavior;
 use tracing::{debug, error, info, warn};
@@ -90,6 +91,7 @@ impl Gateway {
         sessions: Arc<dyn Sessions>,
         catalogue: Arc<Catalogue>,
         authenticator: Authenticator,
+        rules: Rules,
         clock: Clock,
         config: Config,
     ) -> Result<Self, ReadError> {
@@ -99,7 +101,7 @@ impl Gateway {
             let head = journal.head(partition).await?;
             lanes.push(Arc::new(Lane::new(partition, head, Arc::clone(&counters))));
         }
-        let access = Access::default();
+        let access = Access::new(rules);
         let recovery = Recovery {
             journal: Arc::clone(&journal),
             sessions,

@@ -48,8 +48,8 @@ mod session;
 mod unauthorized;
 
 pub use auth::{
-    AccessPolicy, Algorithm, AuthConfig, Authenticator, Identity, InvalidAuth, InvalidJwks,
-    InvalidKey, IssuerConfig, KeyKind, KeyServerConfig, KeyServerStats, KeySource, LinkDefault,
+    Algorithm, AuthConfig, Authenticator, Identity, InvalidAuth, InvalidJwks, InvalidKey,
+    IssuerConfig, KeyKind, KeyServerConfig, KeyServerStats, KeySource, LinkDefault,
     UnknownAlgorithm, Verification,
 };
 pub use command::CLIENT_EVENTS;

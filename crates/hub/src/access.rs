@@ -1,27 +1,19 @@
 //! What a session may hear, and the proof of it.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use switchboard_event::{Room, RoomKind, TenantId, UserId};
 
 use crate::pattern::Pattern;
 
-/// What one authenticated user of one tenant may hear.
+/// Who one authenticated user of one tenant is, and what the token says of rooms.
 #[derive(Clone, Debug)]
 pub struct Rights {
     tenant: TenantId,
     user: UserId,
-    access: Access,
+    patterns: Arc<[Pattern]>,
     link: LinkRights,
-}
-
-/// Which rooms may be joined, besides the user's own and the team's.
-#[derive(Clone, Debug)]
-pub enum Access {
-    /// Those that the token's patterns cover; nothing by default.
-    Claims(Arc<[Pattern]>),
-    /// Every room of the tenant: for the demo and for back offices of one team.
-    Open,
 }
 
 /// Which WhatsApp accounts may be paired, that is whose QR codes may be seen.
@@ -33,7 +25,48 @@ pub enum LinkRights {
     Claims(Arc<[Pattern]>),
 }
 
-/// Proof that its holder may hear a room of a tenant. Made only by [`Rights`].
+/// How rooms are decided, besides the user's own and the team's: those are nobody's to refuse.
+#[derive(Clone, Debug, Default)]
+pub struct Rules {
+    default: Rule,
+    by_kind: HashMap<RoomKind, Rule>,
+}
+
+/// How the rooms of one kind are decided.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum Rule {
+    /// By the token's patterns: what none covers is refused. The default.
+    #[default]
+    Claims,
+    /// Every room of the tenant: for the demo and for back offices of one team.
+    Open,
+    /// By somebody else, who is asked.
+    Ask,
+}
+
+/// What became of a wish to hear a room.
+#[derive(Debug)]
+#[must_use]
+pub enum Decision {
+    /// It may be heard.
+    Granted(Grant),
+    /// It may not.
+    Denied(Denied),
+    /// Somebody else has to say.
+    Ask(Question),
+}
+
+/// A wish that somebody else decides about. Their answer makes a grant of this room for this user's
+/// session, and of no other.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Question {
+    user: UserId,
+    about: Room,
+    grant: Grant,
+}
+
+/// Proof that its holder may hear a room of a tenant. Made only by [`Rules`], or by a [`Question`] of
+/// theirs that was answered.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Grant {
     tenant: TenantId,
@@ -50,69 +83,117 @@ pub enum Denied {
     /// No pattern of the token covers the room.
     #[error("no right covers the room")]
     NotCovered(Room),
+    /// Whoever was asked said no.
+    #[error("the answer was no")]
+    NotAllowed(Room),
 }
 
-impl Denied {
-    /// The room.
+impl Rules {
+    /// Rules that decide rooms of every kind by `default`.
     #[must_use]
-    pub fn room(&self) -> &Room {
-        match self {
-            Self::NotOwn(room) | Self::NotCovered(room) => room,
-        }
-    }
-}
-
-impl Rights {
-    /// What `user` of `tenant` may hear.
-    #[must_use]
-    pub fn new(tenant: TenantId, user: UserId, access: Access, link: LinkRights) -> Self {
+    pub fn new(default: Rule) -> Self {
         Self {
-            tenant,
-            user,
-            access,
-            link,
+            default,
+            by_kind: HashMap::new(),
         }
     }
 
-    /// Decides whether `room` may be heard.
+    /// The same rules, but for rooms of one kind.
     ///
-    /// # Errors
-    ///
-    /// [`Denied`], which names the room.
-    pub fn grant(&self, room: Room) -> Result<Grant, Denied> {
-        let covered = match room.kind() {
-            RoomKind::User if room.id() == self.user.as_str() => true,
-            RoomKind::Team if room.id() == self.tenant.as_str() => true,
-            RoomKind::Contacts if room.id() == self.tenant.as_str() => self.hears_every_contact(),
-            RoomKind::User | RoomKind::Team | RoomKind::Contacts => {
-                return Err(Denied::NotOwn(room));
+    /// Without a rule of its own [`RoomKind::Contacts`] is decided as [`RoomKind::Contact`] is, for
+    /// every contact there is; and [`RoomKind::WhatsappLink`] by the token, or else as the account
+    /// itself, whatever [`LinkRights`] say. Own rooms are decided by no rule.
+    #[must_use]
+    pub fn with(mut self, kind: RoomKind, rule: Rule) -> Self {
+        self.by_kind.insert(kind, rule);
+        self
+    }
+
+    /// Decides whether the holder of `rights` may hear `room`.
+    pub fn decide(&self, rights: &Rights, room: Room) -> Decision {
+        match room.kind() {
+            RoomKind::User if room.id() == rights.user.as_str() => rights.granted(room),
+            RoomKind::Team if room.id() == rights.tenant.as_str() => rights.granted(room),
+            RoomKind::Contacts if room.id() == rights.tenant.as_str() => {
+                let is_covered = rights.covers_every_contact();
+                let rule = self.rule_of(&RoomKind::Contacts);
+                rights.by(rule, is_covered, room.clone(), room)
             }
-            RoomKind::WhatsappLink => self.may_link(room.id()),
+            RoomKind::User | RoomKind::Team | RoomKind::Contacts => {
+                Decision::Denied(Denied::NotOwn(room))
+            }
+            RoomKind::WhatsappLink => self.decide_link(rights, room),
             RoomKind::Whatsapp
             | RoomKind::Campaign
             | RoomKind::Contact
             | RoomKind::Flow
-            | RoomKind::Custom(_) => self.covers(room.name()),
-        };
-        if !covered {
-            return Err(Denied::NotCovered(room));
+            | RoomKind::Custom(_) => {
+                let is_covered = rights.covers(room.name());
+                rights.by(self.rule_of(room.kind()), is_covered, room.clone(), room)
+            }
         }
-        Ok(Grant {
-            tenant: self.tenant.clone(),
-            room,
-        })
     }
 
-    /// The rooms that a session is in from its start: the user's own, the team's, and the contact
-    /// list where the rights cover `contact:*`.
-    pub fn grants_at_start(&self) -> impl Iterator<Item = Grant> {
+    /// Whether anything is asked of somebody else.
+    #[must_use]
+    pub fn ask(&self) -> bool {
+        self.default == Rule::Ask || self.by_kind.values().any(|rule| *rule == Rule::Ask)
+    }
+
+    fn decide_link(&self, rights: &Rights, room: Room) -> Decision {
+        let account = format!("{}:{}", room.kind().as_str(), room.id());
+        let own = self.by_kind.get(room.kind()).copied();
+        match (own, &rights.link) {
+            (Some(rule @ (Rule::Open | Rule::Ask)), _) => {
+                rights.by(rule, false, room.clone(), room)
+            }
+            (_, LinkRights::Claims(patterns)) => {
+                let is_covered = patterns.iter().any(|one| one.covers(&account));
+                rights.by(Rule::Claims, is_covered, room.clone(), room)
+            }
+            (_, LinkRights::Subscribed) => match account.parse::<Room>() {
+                Ok(account) => {
+                    let is_covered = rights.covers(account.name());
+                    let rule = self.rule_of(account.kind());
+                    rights.by(rule, is_covered, account, room)
+                }
+                Err(_) => Decision::Denied(Denied::NotCovered(room)),
+            },
+        }
+    }
+
+    fn rule_of(&self, kind: &RoomKind) -> Rule {
+        let own = self.by_kind.get(kind);
+        let rule = match kind {
+            RoomKind::Contacts => own.or_else(|| self.by_kind.get(&RoomKind::Contact)),
+            _ => own,
+        };
+        rule.copied().unwrap_or(self.default)
+    }
+}
+
+impl Rights {
+    /// What the token of `user` of `tenant` says: the patterns of rooms, where those count, and who
+    /// may pair.
+    #[must_use]
+    pub fn new(tenant: TenantId, user: UserId, patterns: Arc<[Pattern]>, link: LinkRights) -> Self {
+        Self {
+            tenant,
+            user,
+            patterns,
+            link,
+        }
+    }
+
+    /// The rooms that a session is in from its start, as far as it may hear them: the user's own,
+    /// the team's, and the list of all contacts.
+    pub fn rooms_at_start(&self) -> impl Iterator<Item = Room> + use<> {
         [
             Room::user(&self.user),
             Room::team(&self.tenant),
             Room::contacts(&self.tenant),
         ]
         .into_iter()
-        .filter_map(|room| self.grant(room).ok())
     }
 
     /// The tenant whose rooms these are.
@@ -127,25 +208,76 @@ impl Rights {
         &self.user
     }
 
-    fn hears_every_contact(&self) -> bool {
-        match &self.access {
-            Access::Claims(patterns) => patterns.iter().any(|one| one.covers_all("contact:")),
-            Access::Open => true,
+    fn by(&self, rule: Rule, is_covered: bool, about: Room, room: Room) -> Decision {
+        match rule {
+            Rule::Claims if !is_covered => Decision::Denied(Denied::NotCovered(room)),
+            Rule::Claims | Rule::Open => self.granted(room),
+            Rule::Ask => Decision::Ask(Question {
+                user: self.user.clone(),
+                about,
+                grant: self.grant(room),
+            }),
         }
     }
 
-    fn may_link(&self, account: &str) -> bool {
-        let name = format!("whatsapp:{account}");
-        match &self.link {
-            LinkRights::Subscribed => self.covers(&name),
-            LinkRights::Claims(patterns) => patterns.iter().any(|one| one.covers(&name)),
+    fn granted(&self, room: Room) -> Decision {
+        Decision::Granted(self.grant(room))
+    }
+
+    fn grant(&self, room: Room) -> Grant {
+        Grant {
+            tenant: self.tenant.clone(),
+            room,
         }
+    }
+
+    fn covers_every_contact(&self) -> bool {
+        self.patterns.iter().any(|one| one.covers_all("contact:"))
     }
 
     fn covers(&self, name: &str) -> bool {
-        match &self.access {
-            Access::Claims(patterns) => patterns.iter().any(|one| one.covers(name)),
-            Access::Open => true,
+        self.patterns.iter().any(|one| one.covers(name))
+    }
+}
+
+impl Question {
+    /// Whose room it is.
+    #[must_use]
+    pub fn tenant(&self) -> &TenantId {
+        &self.grant.tenant
+    }
+
+    /// Who wishes to hear it.
+    #[must_use]
+    pub fn user(&self) -> &UserId {
+        &self.user
+    }
+
+    /// The room that the question is about: the account, where it answers for its inner room too.
+    #[must_use]
+    pub fn about(&self) -> &Room {
+        &self.about
+    }
+
+    /// The answer was yes.
+    #[must_use]
+    pub fn granted(self) -> Grant {
+        self.grant
+    }
+
+    /// The answer was no.
+    #[must_use]
+    pub fn denied(self) -> Denied {
+        Denied::NotAllowed(self.grant.room)
+    }
+}
+
+impl Denied {
+    /// The room.
+    #[must_use]
+    pub fn room(&self) -> &Room {
+        match self {
+            Self::NotOwn(room) | Self::NotCovered(room) | Self::NotAllowed(room) => room,
         }
     }
 }
@@ -165,123 +297,4 @@ impl Grant {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn nothing_is_covered_by_default() {
-        let rights = rights(&[]);
-
-        for room in [whatsapp("1"), contact("1"), campaign("1")] {
-            assert_eq!(rights.grant(room.clone()), Err(Denied::NotCovered(room)));
-        }
-    }
-
-    #[test]
-    fn own_rooms_need_no_pattern_and_no_pattern_opens_those_of_others() {
-        let rights = rights(&["*", "user:*", "team:*", "contacts:*"]);
-
-        assert!(rights.grant(Room::user(&user("ana"))).is_ok());
-        assert!(rights.grant(Room::team(&tenant("acme"))).is_ok());
-        for room in [
-            Room::user(&user("eve")),
-            Room::team(&tenant("other")),
-            Room::contacts(&tenant("other")),
-        ] {
-            assert_eq!(rights.grant(room.clone()), Err(Denied::NotOwn(room)));
-        }
-    }
-
-    #[test]
-    fn a_grant_holds_the_tenant_of_the_rights() {
-        let grant = rights(&["contact:42"]).grant(contact("42")).unwrap();
-
-        assert_eq!(
-            (grant.tenant(), grant.room()),
-            (&tenant("acme"), &contact("42"))
-        );
-    }
-
-    #[test]
-    fn the_contact_list_needs_a_right_to_every_contact() {
-        let starts = |patterns: &[&str]| {
-            rights(patterns)
-                .grants_at_start()
-                .map(|grant| grant.room().name().to_owned())
-                .collect::<Vec<_>>()
-        };
-
-        assert_eq!(starts(&["contact:42"]), ["user:ana", "team:acme"]);
-        assert_eq!(
-            starts(&["contact:*"]),
-            ["user:ana", "team:acme", "contacts:acme"]
-        );
-    }
-
-    #[test]
-    fn who_may_subscribe_may_pair_unless_the_token_says_which() {
-        let subscribed = rights(&["whatsapp:1"]);
-        let named = Rights::new(
-            tenant("acme"),
-            user("ana"),
-            Access::Claims(patterns(&["whatsapp:*"])),
-            LinkRights::Claims(patterns(&["whatsapp:2"])),
-        );
-
-        assert!(subscribed.grant(link("1")).is_ok());
-        assert!(subscribed.grant(link("2")).is_err());
-        assert!(named.grant(link("1")).is_err());
-        assert!(named.grant(link("2")).is_ok());
-    }
-
-    #[test]
-    fn open_access_ends_at_the_tenant() {
-        let rights = Rights::new(
-            tenant("acme"),
-            user("ana"),
-            Access::Open,
-            LinkRights::Claims(patterns(&[])),
-        );
-
-        assert!(rights.grant(contact("1")).is_ok());
-        assert!(rights.grant(Room::team(&tenant("other"))).is_err());
-        assert!(rights.grant(link("1")).is_err());
-    }
-
-    fn rights(texts: &[&str]) -> Rights {
-        Rights::new(
-            tenant("acme"),
-            user("ana"),
-            Access::Claims(patterns(texts)),
-            LinkRights::Subscribed,
-        )
-    }
-
-    fn patterns(texts: &[&str]) -> Arc<[Pattern]> {
-        texts.iter().map(|text| text.parse().unwrap()).collect()
-    }
-
-    fn tenant(text: &str) -> TenantId {
-        text.parse().unwrap()
-    }
-
-    fn user(text: &str) -> UserId {
-        text.parse().unwrap()
-    }
-
-    fn whatsapp(id: &str) -> Room {
-        Room::whatsapp(&id.parse().unwrap()).unwrap()
-    }
-
-    fn link(id: &str) -> Room {
-        Room::whatsapp_link(&id.parse().unwrap()).unwrap()
-    }
-
-    fn contact(id: &str) -> Room {
-        Room::contact(&id.parse().unwrap())
-    }
-
-    fn campaign(id: &str) -> Room {
-        Room::campaign(&id.parse().unwrap())
-    }
-}
+mod tests;

@@ -5,7 +5,8 @@
 //!
 //! # Layout
 //!
-//! - [`access`]: [`Rights`] of a session and the [`Grant`] they make; a grant is the only way in.
+//! - [`access`]: [`Rights`] of a session, the [`Rules`] that decide over them, and the [`Grant`] that
+//!   they make; a grant is the only way in.
 //! - [`pattern`]: how a token names the rooms that it covers.
 //! - [`hub`]: [`Hub`], [`Seat`] and [`Post`]: joining, leaving and fan-out.
 //! - `rooms`: the tables of one partition, behind one short lock.
@@ -15,6 +16,6 @@ pub mod hub;
 pub mod pattern;
 mod rooms;
 
-pub use access::{Access, Denied, Grant, LinkRights, Rights};
+pub use access::{Decision, Denied, Grant, LinkRights, Question, Rights, Rule, Rules};
 pub use hub::{Audience, Hub, HubStats, Joined, Post, Seat};
 pub use pattern::{InvalidPattern, Pattern};

@@ -133,6 +133,7 @@ impl Server {
             sessions,
             Arc::clone(&catalogue),
             authenticator,
+            wiring::rules(settings),
             clock,
             wiring::gateway(settings),
         );

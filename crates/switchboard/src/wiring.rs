@@ -7,8 +7,9 @@ use std::sync::Arc;
 use switchboard_engine::{Doors, Origins, Proxies};
 use switchboard_event::{Clock, Epoch};
 use switchboard_gateway::{
-    AccessPolicy, AuthConfig, IssuerConfig, KeyServerConfig, LimitConfig, LinkDefault, OnExpiry,
+    AuthConfig, IssuerConfig, KeyServerConfig, LimitConfig, LinkDefault, OnExpiry,
 };
+use switchboard_hub::{Rule, Rules};
 use switchboard_ingest::meta::Accounts;
 use switchboard_ingest::{ApiKey, Endpoints, MetaEndpoint, ProducerLimits, Reach};
 use switchboard_journal::{
@@ -103,16 +104,21 @@ pub(crate) fn auth(settings: &Settings) -> AuthConfig {
             settings::LinkDefault::None => LinkDefault::Nobody,
         },
         leeway: auth.leeway,
-        policy: match settings.policy {
-            Policy::Claims => AccessPolicy::Claims,
-            Policy::Open => AccessPolicy::Open,
-        },
+        reads_rooms: settings.policy == Policy::Claims,
         key_servers: KeyServerConfig {
             refresh: auth.key_servers.refresh,
             pause: auth.key_servers.pause,
             keep: auth.key_servers.keep,
         },
     }
+}
+
+/// How rooms are decided.
+pub(crate) fn rules(settings: &Settings) -> Rules {
+    Rules::new(match settings.policy {
+        Policy::Claims => Rule::Claims,
+        Policy::Open => Rule::Open,
+    })
 }
 
 /// Who may publish.

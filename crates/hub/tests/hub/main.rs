@@ -9,7 +9,9 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use proptest::prelude::*;
 use switchboard_event::{Offset, Room, TenantId, UserId};
-use switchboard_hub::{Access, Audience, Grant, Hub, LinkRights, Post, Rights, Seat};
+use switchboard_hub::{
+    Audience, Decision, Grant, Hub, LinkRights, Post, Rights, Rule, Rules, Seat,
+};
 
 /// A line that remembers what it was sent.
 #[derive(Clone, Default)]
@@ -234,14 +236,16 @@ fn grant(tenant: &str, room: Room) -> Grant {
         switchboard_event::RoomKind::User => room.id().parse().unwrap(),
         _ => "ana".parse().unwrap(),
     };
-    Rights::new(
+    let rights = Rights::new(
         tenant.parse().unwrap(),
         user,
-        Access::Open,
+        Arc::default(),
         LinkRights::Subscribed,
-    )
-    .grant(room)
-    .unwrap()
+    );
+    match Rules::new(Rule::Open).decide(&rights, room) {
+        Decision::Granted(grant) => grant,
+        other => panic!("{other:?}"),
+    }
 }
 
 fn publish<P: Post<Delivery = u64>>(
