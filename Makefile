@@ -36,6 +36,7 @@ prepare: node_modules
 	for tool in strace openssl nginx caddy; do \
 	  command -v $$tool >/dev/null || missing="$$missing $$tool"; \
 	done; \
+	ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1 || missing="$$missing postgresql"; \
 	if [ -n "$$missing" ]; then \
 	  if [ "$$(id -u)" = 0 ]; then sudo=; else sudo=sudo; fi; \
 	  if ! command -v apt-get >/dev/null; then echo "please install:$$missing" >&2; exit 1; fi; \

@@ -10,7 +10,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Which crate may name which, docs/ARCHITECTURE.md says why. Later crates add their line.
-const EDGES: [(&str, &[&str]); 11] = [
+const EDGES: [(&str, &[&str]); 13] = [
     ("metrics", &[]),
     ("outbound", &[]),
     ("limit", &[]),
@@ -19,10 +19,11 @@ const EDGES: [(&str, &[&str]); 11] = [
     ("event", &[]),
     ("journal", &["event", "metrics"]),
     ("hub", &["event"]),
+    ("access", &["event", "metrics", "outbound"]),
     (
         "gateway",
         &[
-            "engine", "protocol", "hub", "journal", "event", "metrics", "outbound", "limit",
+            "engine", "protocol", "hub", "journal", "event", "metrics", "outbound", "limit", "access",
         ],
     ),
     ("ingest", &["journal", "event", "metrics", "limit"]),
@@ -30,7 +31,7 @@ const EDGES: [(&str, &[&str]); 11] = [
         "switchboard",
         &[
             "protocol", "engine", "event", "journal", "hub", "gateway", "ingest", "metrics",
-            "outbound", "limit",
+            "outbound", "limit", "access",
         ],
     ),
 ];

@@ -1,0 +1,424 @@
+//! The way to an answer: cached, one question in flight per key, bounded.
+
+mod flight;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{HashMap, VecDeque};
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use switchboard_event::RoomKind;
+use tokio::sync::Notify;
+use tokio::time::{Instant, sleep_until, timeout};
+use tracing::{error, info, warn};
+
+use self::flight::{Flights, Landing, Ticket};
+use crate::breaker::{Breaker, Failure};
+use crate::cache::{Cache, Kept};
+use crate::counters::{By, Counters, Counts};
+use crate::question::{Question, Selection, kind};
+use crate::source::{Answer, AskError, Source};
+
+/// Decides by asking. Cheap to clone; all clones share what was answered.
+#[derive(Clone)]
+pub struct Decider(Arc<Shared>);
+
+/// Who is asked about the rooms of a kind.
+#[derive(Clone, Debug)]
+pub struct Desk {
+    /// Whoever answers.
+    pub source: Arc<dyn Source>,
+    /// How long one question may take, the wait for a connection included.
+    pub timeout: Duration,
+}
+
+/// How long answers hold, and how many are kept.
+#[derive(Clone, Copy, Debug)]
+pub struct Config {
+    /// How long a yes holds that does not say it itself, default 60 s. Then who is in the room by it
+    /// is asked about again: less costs that many more questions.
+    pub ttl: Duration,
+    /// How long a no holds that does not say it itself, default 5 s.
+    pub ttl_denied: Duration,
+    /// How long a yes holds at most, whatever it says itself; and how long who is in a room by it
+    /// stays there when nobody can be asked. Default 10 min.
+    pub grant_ttl_max: Duration,
+    /// Most answers that are kept, default 100,000. Each costs some 300 bytes.
+    pub cached_max: usize,
+    /// Most questions under way or waiting, default 1024; beyond it the answer is "busy".
+    pub in_flight_max: usize,
+}
+
+/// What was decided.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Verdict {
+    /// Whether the room may be heard.
+    pub is_allowed: bool,
+    /// When that has to be asked again.
+    pub until: Instant,
+    /// How many invalidations there had been when this was still so: see
+    /// [`Decider::invalidations`].
+    pub invalidations: u64,
+}
+
+/// It cannot be told now.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[error("who decides about the room cannot be asked now")]
+pub struct Unavailable {
+    /// When to ask again.
+    pub retry_after: Duration,
+}
+
+type Outcome = Result<Verdict, Unavailable>;
+
+struct Shared {
+    desks: HashMap<Box<str>, Window>,
+    default: Option<Window>,
+    config: Config,
+    state: Mutex<State>,
+    counters: Counters,
+    /// A breaker opened, so that there is something to try.
+    opened: Notify,
+}
+
+/// A desk, and whether it answers. Kinds have one each, so that a query that is wrong stops no
+/// other.
+struct Window {
+    name: Box<str>,
+    desk: Desk,
+    breaker: Mutex<Breaker>,
+}
+
+struct State {
+    cache: Cache,
+    flights: Flights,
+    invalidations: u64,
+}
+
+impl Decider {
+    /// Asks at the desk of a room's kind: `desks` by kind, or else at `default`. A question without a
+    /// desk is answered with no.
+    #[must_use]
+    pub fn new(
+        desks: impl IntoIterator<Item = (RoomKind, Desk)>,
+        default: Option<Desk>,
+        config: Config,
+    ) -> Self {
+        let desks = desks.into_iter().map(|(of, desk)| {
+            let name: Box<str> = kind(&of).into();
+            (name.clone(), Window::new(name, desk))
+        });
+        Self(Arc::new(Shared {
+            desks: desks.collect(),
+            default: default.map(|desk| Window::new("other kinds".into(), desk)),
+            config,
+            state: Mutex::new(State {
+                cache: Cache::new(config.cached_max),
+                flights: Flights::default(),
+                invalidations: 0,
+            }),
+            counters: Counters::default(),
+            opened: Notify::new(),
+        }))
+    }
+
+    /// Decides about one room. What others ask too is asked once.
+    ///
+    /// # Errors
+    ///
+    /// [`Unavailable`] if whoever knows cannot be asked now, or nobody more may wait.
+    pub async fn decide(&self, question: Question) -> Result<Verdict, Unavailable> {
+        match self.begin(question) {
+            Begun::Decided(outcome) => outcome,
+            Begun::Flying(ticket) => ticket.outcome().await,
+        }
+    }
+
+    /// The same about many rooms, a few at a time; the outcomes in the order of the questions.
+    pub async fn decide_all(
+        &self,
+        questions: impl IntoIterator<Item = Question>,
+    ) -> Vec<Result<Verdict, Unavailable>> {
+        let mut outcomes = Vec::new();
+        let mut under_way = VecDeque::with_capacity(AT_ONCE_MAX);
+        for question in questions {
+            if under_way.len() == AT_ONCE_MAX
+                && let Some(begun) = under_way.pop_front()
+            {
+                outcomes.push(settled(begun).await);
+            }
+            under_way.push_back(self.begin(question));
+        }
+        for begun in under_way {
+            outcomes.push(settled(begun).await);
+        }
+        outcomes
+    }
+
+    /// Forgets what `selection` covers: it is asked again by whoever asks after this, also where
+    /// the same question is under way.
+    pub fn invalidate(&self, selection: &Selection) {
+        let mut state = self.0.state.lock();
+        state.invalidations += 1;
+        let forgotten = state.cache.invalidate(selection);
+        state.flights.invalidate(selection);
+        drop(state);
+        info!(
+            tenant = %selection.tenant,
+            user = selection.user.as_ref().map(tracing::field::display),
+            rooms = ?selection.rooms,
+            forgotten,
+            "access invalidated"
+        );
+    }
+
+    /// How many invalidations there were. A verdict from before the last one may be about what that
+    /// one covered.
+    #[must_use]
+    pub fn invalidations(&self) -> u64 {
+        self.0.state.lock().invalidations
+    }
+
+    /// Tries those who failed until they answer again; never returns.
+    pub async fn run(&self) {
+        loop {
+            // Before the look, so that nothing that opens meanwhile is missed.
+            let opened = self.0.opened.notified();
+            let trials = self.0.windows().filter_map(|window| {
+                let (due, question) = window.breaker.lock().trial()?;
+                Some((due, question, window))
+            });
+            match trials.min_by_key(|(due, ..)| *due) {
+                Some((due, question, window)) => {
+                    tokio::select! {
+                        () = sleep_until(due) => {
+                            // Its outcome is the breaker's.
+                            let _ = self.0.ask(window, &question).await;
+                        }
+                        () = opened => {}
+                    }
+                }
+                None => opened.await,
+            }
+        }
+    }
+
+    /// The limits.
+    #[must_use]
+    pub fn config(&self) -> &Config {
+        &self.0.config
+    }
+
+    /// The kinds of rooms about which nobody can be asked now, in words, if there are any.
+    #[must_use]
+    pub fn degraded(&self) -> Option<String> {
+        let is_open = |window: &&Window| window.breaker.lock().trial().is_some();
+        let mut names: Vec<_> = self
+            .0
+            .windows()
+            .filter(is_open)
+            .map(|window| format!("{} ({})", window.name, window.desk.source.policy()))
+            .collect();
+        names.sort_unstable();
+        (!names.is_empty()).then(|| format!("access cannot be asked for: {}", names.join(", ")))
+    }
+
+    /// What was done since the start.
+    #[must_use]
+    pub fn counts(&self) -> Counts {
+        let state = self.0.state.lock();
+        let (cached, in_flight) = (state.cache.len(), state.flights.len());
+        drop(state);
+        self.0.counters.counts(cached, in_flight)
+    }
+
+    fn begin(&self, question: Question) -> Begun {
+        let now = Instant::now();
+        let mut state = self.0.state.lock();
+        state.cache.expire(now);
+        if let Some(kept) = state.cache.find(&question, now) {
+            self.0.counters.decide(By::Cached);
+            // That it is still here proves that no invalidation was about it.
+            return Begun::Decided(Ok(Verdict::of(kept, state.invalidations)));
+        }
+        if let Some(ticket) = state.flights.join(&question) {
+            self.0.counters.decide(By::Joined);
+            return Begun::Flying(ticket);
+        }
+        let Some(window) = self.0.window(&question) else {
+            let kept = Kept {
+                is_allowed: false,
+                until: now + self.0.config.ttl_denied,
+            };
+            return Begun::Decided(Ok(Verdict::of(kept, state.invalidations)));
+        };
+        if let Some(retry_after) = window.breaker.lock().wait(now) {
+            self.0.counters.decide(By::Refused);
+            return Begun::Decided(Err(Unavailable { retry_after }));
+        }
+        if state.flights.len() >= self.0.config.in_flight_max {
+            self.0.counters.decide(By::Busy);
+            return Begun::Decided(Err(Unavailable { retry_after: BUSY }));
+        }
+        self.0.counters.decide(By::Asked);
+        let (landing, ticket) = state.flights.start(question);
+        let invalidations = state.invalidations;
+        drop(state);
+        let shared = Arc::clone(&self.0);
+        // In a task of its own: whoever asked first may go away, and others wait.
+        tokio::spawn(async move { shared.fly(landing, invalidations).await });
+        Begun::Flying(ticket)
+    }
+}
+
+impl Shared {
+    /// One question from its beginning to whoever waits for it.
+    async fn fly(&self, landing: Landing, invalidations: u64) {
+        let question = landing.question().clone();
+        let outcome = match self.window(&question) {
+            Some(window) => self.ask(window, &question).await,
+            None => Err(AskError::Invalid("there is no desk".into())),
+        };
+        let mut state = self.state.lock();
+        let is_current = state.flights.land(&landing);
+        let outcome = match outcome {
+            Ok(answer) => {
+                let kept = self.config.kept(answer, Instant::now());
+                if is_current {
+                    state.cache.insert(&question, kept);
+                }
+                Ok(Verdict::of(kept, invalidations))
+            }
+            Err(_) => Err(Unavailable { retry_after: BUSY }),
+        };
+        drop(state);
+        landing.tell(outcome);
+    }
+
+    /// Asks once, in time, and tells the breaker.
+    async fn ask(&self, window: &Window, question: &Question) -> Result<Answer, AskError> {
+        let Window {
+            name,
+            desk,
+            breaker,
+        } = window;
+        let begin = Instant::now();
+        let asked = timeout(desk.timeout, desk.source.ask(question)).await;
+        let outcome = asked.unwrap_or(Err(AskError::TimedOut(desk.timeout)));
+        let (took, policy) = (begin.elapsed(), desk.source.policy());
+        match &outcome {
+            Ok(answer) => {
+                self.counters.answered(answer.is_allowed, took);
+                if breaker.lock().succeed() {
+                    info!(kind = %name, policy, "access can be asked for again");
+                }
+            }
+            Err(reason) => {
+                self.counters.failed(reason, took);
+                let failure = breaker.lock().fail(question, Instant::now());
+                match failure {
+                    Failure::Opened => {
+                        error!(kind = %name, policy, %reason, "access cannot be asked for");
+                        self.opened.notify_one();
+                    }
+                    Failure::Noted => warn!(kind = %name, policy, %reason, "access not told"),
+                    Failure::Repeated => {}
+                }
+            }
+        }
+        outcome
+    }
+
+    fn window(&self, question: &Question) -> Option<&Window> {
+        let own = self.desks.get(question.kind());
+        // Every contact there is is asked about where one of them is.
+        let own = own.or_else(|| match question.room.kind() {
+            RoomKind::Contacts => self.desks.get(RoomKind::Contact.as_str()),
+            _ => None,
+        });
+        own.or(self.default.as_ref())
+    }
+
+    fn windows(&self) -> impl Iterator<Item = &Window> {
+        self.desks.values().chain(&self.default)
+    }
+}
+
+impl Window {
+    fn new(name: Box<str>, desk: Desk) -> Self {
+        Self {
+            name,
+            desk,
+            breaker: Mutex::default(),
+        }
+    }
+}
+
+/// How far a question came at once.
+enum Begun {
+    Decided(Outcome),
+    Flying(Ticket),
+}
+
+async fn settled(begun: Begun) -> Outcome {
+    match begun {
+        Begun::Decided(outcome) => outcome,
+        Begun::Flying(ticket) => ticket.outcome().await,
+    }
+}
+
+impl Verdict {
+    fn of(kept: Kept, invalidations: u64) -> Self {
+        Self {
+            is_allowed: kept.is_allowed,
+            until: kept.until,
+            invalidations,
+        }
+    }
+}
+
+impl Config {
+    /// How long an answer is kept: as it says, within bounds.
+    fn kept(&self, answer: Answer, now: Instant) -> Kept {
+        let ttl = match (answer.ttl, answer.is_allowed) {
+            (Some(ttl), _) => ttl.clamp(TTL_MIN, self.grant_ttl_max.max(TTL_MIN)),
+            (None, true) => self.ttl,
+            (None, false) => self.ttl_denied,
+        };
+        Kept {
+            is_allowed: answer.is_allowed,
+            until: now + ttl,
+        }
+    }
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            ttl: Duration::from_mins(1),
+            ttl_denied: Duration::from_secs(5),
+            grant_ttl_max: Duration::from_mins(10),
+            cached_max: 100_000,
+            in_flight_max: 1_024,
+        }
+    }
+}
+
+impl fmt::Debug for Decider {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Decider")
+            .field("config", &self.0.config)
+            .finish_non_exhaustive()
+    }
+}
+
+/// How many of many questions are under way at once.
+const AT_ONCE_MAX: usize = 16;
+/// The shortest time that an answer may ask to be kept.
+const TTL_MIN: Duration = Duration::from_millis(100);
+/// When to ask again after a failure, or when very many ask.
+const BUSY: Duration = Duration::from_secs(1);

@@ -1,0 +1,71 @@
+//! Whoever answers.
+
+use std::fmt;
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use crate::question::Question;
+
+/// Somebody who knows who may hear what.
+///
+/// Whoever asks gives up in its own time and then drops the future: what it holds must not outlive
+/// that for long.
+#[async_trait]
+pub trait Source: fmt::Debug + Send + Sync + 'static {
+    /// What the settings call it: `sql`, `http`.
+    fn policy(&self) -> &'static str;
+
+    /// Asks.
+    ///
+    /// # Errors
+    ///
+    /// [`AskError`] if there is no answer; that is never a yes, and never a no either.
+    async fn ask(&self, question: &Question) -> Result<Answer, AskError>;
+}
+
+/// What was answered.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Answer {
+    /// Whether the room may be heard.
+    pub is_allowed: bool,
+    /// How long that holds, if whoever answered says so.
+    pub ttl: Option<Duration>,
+}
+
+/// Why there is no answer. No variant holds a secret or what a client sent.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum AskError {
+    /// It took too long.
+    #[error("no answer within {} ms", .0.as_millis())]
+    TimedOut(Duration),
+    /// Nobody was reached, or the connection broke.
+    #[error("cannot be reached: {0}")]
+    Unreachable(String),
+    /// What came is no answer: a query that fails, a status that is not 200, a body that is none.
+    #[error("gives no answer: {0}")]
+    Invalid(String),
+}
+
+impl Answer {
+    /// An answer without an end of its own.
+    #[must_use]
+    pub const fn of(is_allowed: bool) -> Self {
+        Self {
+            is_allowed,
+            ttl: None,
+        }
+    }
+}
+
+impl AskError {
+    /// What it is counted as.
+    pub(crate) fn name(&self) -> &'static str {
+        match self {
+            Self::TimedOut(_) => "timeout",
+            Self::Unreachable(_) => "unreachable",
+            Self::Invalid(_) => "invalid",
+        }
+    }
+}

@@ -1,0 +1,297 @@
+//! Postgres, through tokio-postgres.
+
+use std::collections::HashMap;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::TryStreamExt as _;
+use rustls::crypto::aws_lc_rs;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::{ClientConfig, RootCertStore};
+use tokio::task::AbortHandle;
+use tokio_postgres::config::SslMode;
+use tokio_postgres::error::SqlState;
+use tokio_postgres::types::Type;
+use tokio_postgres::{Client, Error, NoTls, Row, Statement};
+use tokio_postgres_rustls::MakeRustlsConnect;
+use tracing::debug;
+
+use super::pool::{Pool, Pooled};
+use super::{COLUMN, parameters};
+use crate::question::Question;
+use crate::source::AskError;
+
+/// A Postgres database and the connections to it, which read only.
+#[derive(Debug)]
+pub(super) struct Postgres {
+    pool: Pool<Connection>,
+    address: tokio_postgres::Config,
+    tls: Option<Tls>,
+    timeout: Duration,
+}
+
+/// Why there is no way to a database.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum OpenError {
+    /// The file of authorities holds no certificate.
+    #[error("no certificate in PEM: {0}")]
+    Authority(String),
+    /// TLS cannot be set up at all.
+    #[error("cannot set up TLS: {0}")]
+    Tls(#[from] rustls::Error),
+}
+
+#[derive(Clone)]
+struct Tls(MakeRustlsConnect);
+
+/// A connection; dropping it ends it at once, also if the other side is silent.
+#[derive(Debug)]
+struct Connection {
+    client: Client,
+    statements: HashMap<Arc<str>, Statement>,
+    driver: AbortHandle,
+}
+
+/// Why a query was not answered.
+#[derive(Debug)]
+enum QueryError {
+    Database(Error),
+    Column,
+    Parameters(usize),
+}
+
+impl Postgres {
+    pub(super) fn new(
+        mut address: tokio_postgres::Config,
+        pool_max: usize,
+        timeout: Duration,
+        ca: Option<&[u8]>,
+    ) -> Result<Self, OpenError> {
+        address.connect_timeout(timeout);
+        if address.get_application_name().is_none() {
+            address.application_name("switchboard");
+        }
+        let tls = if address.get_ssl_mode() == SslMode::Require {
+            Some(Tls(MakeRustlsConnect::new(tls_config(ca)?)))
+        } else {
+            // `prefer` would fall back to plain text without a word.
+            address.ssl_mode(SslMode::Disable);
+            None
+        };
+        Ok(Self {
+            pool: Pool::new(pool_max),
+            address,
+            tls,
+            timeout,
+        })
+    }
+
+    /// Puts `query` once, and a second time if it was a kept connection that broke.
+    pub(super) async fn ask(
+        &self,
+        query: &Arc<str>,
+        question: &Question,
+    ) -> Result<bool, AskError> {
+        let _turn = self.pool.turn().await;
+        if let Some(mut kept) = self.pool.take() {
+            match kept.connection.ask(query, question).await {
+                Ok(is_allowed) => {
+                    self.pool.put(kept);
+                    return Ok(is_allowed);
+                }
+                Err(error) if error.is_of_the_connection() => {
+                    debug!(error = %AskError::from(error), "a connection to Postgres broke");
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        let mut new = Pooled::new(self.connect().await?);
+        let is_allowed = new.connection.ask(query, question).await?;
+        self.pool.put(new);
+        Ok(is_allowed)
+    }
+
+    async fn connect(&self) -> Result<Connection, AskError> {
+        let unreachable = |error: Error| AskError::Unreachable(reason(&error));
+        let (client, driver) = if let Some(Tls(tls)) = &self.tls {
+            let connected = self.address.connect(tls.clone()).await;
+            let (client, connection) = connected.map_err(unreachable)?;
+            (client, tokio::spawn(drive(connection)).abort_handle())
+        } else {
+            let connected = self.address.connect(NoTls).await;
+            let (client, connection) = connected.map_err(unreachable)?;
+            (client, tokio::spawn(drive(connection)).abort_handle())
+        };
+        let connection = Connection {
+            client,
+            statements: HashMap::new(),
+            driver,
+        };
+        let settings = format!(
+            "SET default_transaction_read_only = on; SET statement_timeout = {}",
+            self.timeout.as_millis()
+        );
+        let set = connection.client.batch_execute(&settings).await;
+        set.map_err(unreachable)?;
+        Ok(connection)
+    }
+}
+
+impl Connection {
+    async fn ask(&mut self, query: &Arc<str>, question: &Question) -> Result<bool, QueryError> {
+        let statement = self.prepare(query).await?;
+        let rows = self.client.query_raw(&statement, parameters(question));
+        let first = async {
+            let mut rows = pin!(rows.await?);
+            // What comes after the first row is not kept.
+            rows.try_next().await
+        };
+        match first.await {
+            Ok(row) => Ok(row.is_some_and(|row| is_yes(&row))),
+            // An id that is none for the CRM (letters where it has numbers) is nobody's.
+            Err(error) if is_about_data(&error) => Ok(false),
+            Err(error) => Err(QueryError::Database(error)),
+        }
+    }
+
+    /// Parameters are text, whatever the query does with them: so clients cannot make it fail but
+    /// by what they say.
+    async fn prepare(&mut self, query: &Arc<str>) -> Result<Statement, QueryError> {
+        if let Some(statement) = self.statements.get(query) {
+            return Ok(statement.clone());
+        }
+        let types = [Type::TEXT, Type::TEXT, Type::TEXT];
+        let prepared = self.client.prepare_typed(query, &types).await;
+        let statement = prepared.map_err(QueryError::Database)?;
+        let parameters = statement.params().len();
+        if parameters != types.len() {
+            return Err(QueryError::Parameters(parameters));
+        }
+        let is_answer = match statement.columns() {
+            [column] => ANSWERS.contains(column.type_()),
+            _ => false,
+        };
+        if !is_answer {
+            return Err(QueryError::Column);
+        }
+        self.statements.insert(Arc::clone(query), statement.clone());
+        Ok(statement)
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.driver.abort();
+    }
+}
+
+impl QueryError {
+    /// Whether another connection might do: this one broke, or the server ended it.
+    fn is_of_the_connection(&self) -> bool {
+        match self {
+            Self::Column | Self::Parameters(_) => false,
+            Self::Database(error) => match error.code() {
+                // 57P01 to 57P05: ended by the server; 26000, 0A000: what was prepared is gone.
+                Some(state) => {
+                    state.code().starts_with("57P")
+                        || *state == SqlState::INVALID_SQL_STATEMENT_NAME
+                        || *state == SqlState::FEATURE_NOT_SUPPORTED
+                }
+                None => true,
+            },
+        }
+    }
+}
+
+impl From<QueryError> for AskError {
+    fn from(error: QueryError) -> Self {
+        match error {
+            QueryError::Column => Self::Invalid(COLUMN.to_owned()),
+            QueryError::Parameters(count) => Self::Invalid(format!(
+                "the query has {count} parameters, and only $1, $2 and $3 are bound"
+            )),
+            QueryError::Database(error) if error.code().is_some() => Self::Invalid(reason(&error)),
+            QueryError::Database(error) => Self::Unreachable(reason(&error)),
+        }
+    }
+}
+
+impl std::fmt::Debug for Tls {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("Tls(..)")
+    }
+}
+
+async fn drive<S, T>(connection: tokio_postgres::Connection<S, T>)
+where
+    S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin,
+    T: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin,
+{
+    if let Err(error) = connection.await {
+        debug!(error = %reason(&error), "a connection to Postgres ended");
+    }
+}
+
+fn tls_config(ca: Option<&[u8]>) -> Result<ClientConfig, OpenError> {
+    let mut roots = RootCertStore::empty();
+    match ca {
+        Some(pem) => {
+            for certificate in CertificateDer::pem_slice_iter(pem) {
+                let certificate =
+                    certificate.map_err(|error| OpenError::Authority(error.to_string()))?;
+                roots.add(certificate)?;
+            }
+            if roots.is_empty() {
+                return Err(OpenError::Authority("the file holds none".to_owned()));
+            }
+        }
+        None => {
+            roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+        }
+    }
+    let provider = Arc::new(aws_lc_rs::default_provider());
+    let config = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()?
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    Ok(config)
+}
+
+fn is_yes(row: &Row) -> bool {
+    let column = row.columns()[0].type_();
+    let yes = if *column == Type::BOOL {
+        row.try_get::<_, Option<bool>>(0)
+    } else if *column == Type::INT2 {
+        row.try_get::<_, Option<i16>>(0)
+            .map(|number| number.map(|number| number != 0))
+    } else if *column == Type::INT4 {
+        row.try_get::<_, Option<i32>>(0)
+            .map(|number| number.map(|number| number != 0))
+    } else {
+        row.try_get::<_, Option<i64>>(0)
+            .map(|number| number.map(|number| number != 0))
+    };
+    matches!(yes, Ok(Some(true)))
+}
+
+/// Class 22, data exceptions: the query is good, and what was bound to it is not.
+fn is_about_data(error: &Error) -> bool {
+    error
+        .code()
+        .is_some_and(|state| state.code().starts_with("22"))
+}
+
+/// What the database said of itself or of the query, with its code. Errors that would repeat what
+/// was bound do not come here.
+fn reason(error: &Error) -> String {
+    if let Some(error) = error.as_db_error() {
+        return format!("{} ({})", error.message(), error.code().code());
+    }
+    let source = std::error::Error::source(error);
+    source.map_or_else(|| error.to_string(), |source| format!("{error}: {source}"))
+}
+
+const ANSWERS: [Type; 4] = [Type::BOOL, Type::INT2, Type::INT4, Type::INT8];
