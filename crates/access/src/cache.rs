@@ -25,6 +25,7 @@ type EndKey = (Instant, u64);
 #[derive(Clone, Copy, Debug)]
 struct Entry {
     is_allowed: bool,
+    lapses_at: Instant,
     end: EndKey,
 }
 
@@ -33,6 +34,7 @@ struct Entry {
 pub(crate) struct Kept {
     pub(crate) is_allowed: bool,
     pub(crate) until: Instant,
+    pub(crate) lapses_at: Instant,
 }
 
 impl Cache {
@@ -62,6 +64,7 @@ impl Cache {
         let user = (question.tenant.clone(), question.user.clone());
         let entry = Entry {
             is_allowed: kept.is_allowed,
+            lapses_at: kept.lapses_at,
             end,
         };
         let rooms = self.by_user.entry(user).or_default();
@@ -97,6 +100,7 @@ impl Cache {
         (until > now).then_some(Kept {
             is_allowed: entry.is_allowed,
             until,
+            lapses_at: entry.lapses_at,
         })
     }
 
@@ -243,7 +247,11 @@ mod tests {
             for step in steps {
                 match step {
                     Step::Insert(user, room, is_allowed, seconds) => {
-                        let kept = Kept { is_allowed, until: at(now, seconds.into()) };
+                        let kept = Kept {
+                            is_allowed,
+                            until: at(now, seconds.into()),
+                            lapses_at: at(now, 600),
+                        };
                         cache.insert(&numbered(user, room), kept);
                         model.insert((user, room), kept);
                     }
@@ -308,6 +316,7 @@ mod tests {
         Kept {
             is_allowed: true,
             until: at(now, seconds),
+            lapses_at: at(now, 600),
         }
     }
 
@@ -315,6 +324,7 @@ mod tests {
         Kept {
             is_allowed: false,
             until: at(now, seconds),
+            lapses_at: at(now, 600),
         }
     }
 

@@ -59,9 +59,8 @@ pub struct Verdict {
     pub is_allowed: bool,
     /// When that has to be asked again.
     pub until: Instant,
-    /// How many invalidations there had been when this was still so: see
-    /// [`Decider::invalidations`].
-    pub invalidations: u64,
+    /// How long it counts at most, where nobody can be asked again.
+    pub lapses_at: Instant,
 }
 
 /// It cannot be told now.
@@ -95,7 +94,6 @@ struct Window {
 struct State {
     cache: Cache,
     flights: Flights,
-    invalidations: u64,
 }
 
 impl Decider {
@@ -118,7 +116,6 @@ impl Decider {
             state: Mutex::new(State {
                 cache: Cache::new(config.cached_max),
                 flights: Flights::default(),
-                invalidations: 0,
             }),
             counters: Counters::default(),
             opened: Notify::new(),
@@ -162,7 +159,6 @@ impl Decider {
     /// the same question is under way.
     pub fn invalidate(&self, selection: &Selection) {
         let mut state = self.0.state.lock();
-        state.invalidations += 1;
         let forgotten = state.cache.invalidate(selection);
         state.flights.invalidate(selection);
         drop(state);
@@ -173,13 +169,6 @@ impl Decider {
             forgotten,
             "access invalidated"
         );
-    }
-
-    /// How many invalidations there were. A verdict from before the last one may be about what that
-    /// one covered.
-    #[must_use]
-    pub fn invalidations(&self) -> u64 {
-        self.0.state.lock().invalidations
     }
 
     /// Tries those who failed until they answer again; never returns.
@@ -241,19 +230,15 @@ impl Decider {
         state.cache.expire(now);
         if let Some(kept) = state.cache.find(&question, now) {
             self.0.counters.decide(By::Cached);
-            // That it is still here proves that no invalidation was about it.
-            return Begun::Decided(Ok(Verdict::of(kept, state.invalidations)));
+            return Begun::Decided(Ok(kept.into()));
         }
         if let Some(ticket) = state.flights.join(&question) {
             self.0.counters.decide(By::Joined);
             return Begun::Flying(ticket);
         }
         let Some(window) = self.0.window(&question) else {
-            let kept = Kept {
-                is_allowed: false,
-                until: now + self.0.config.ttl_denied,
-            };
-            return Begun::Decided(Ok(Verdict::of(kept, state.invalidations)));
+            let kept = self.0.config.kept(Answer::of(false), now);
+            return Begun::Decided(Ok(kept.into()));
         };
         if let Some(retry_after) = window.breaker.lock().wait(now) {
             self.0.counters.decide(By::Refused);
@@ -265,18 +250,17 @@ impl Decider {
         }
         self.0.counters.decide(By::Asked);
         let (landing, ticket) = state.flights.start(question);
-        let invalidations = state.invalidations;
         drop(state);
         let shared = Arc::clone(&self.0);
         // In a task of its own: whoever asked first may go away, and others wait.
-        tokio::spawn(async move { shared.fly(landing, invalidations).await });
+        tokio::spawn(async move { shared.fly(landing).await });
         Begun::Flying(ticket)
     }
 }
 
 impl Shared {
     /// One question from its beginning to whoever waits for it.
-    async fn fly(&self, landing: Landing, invalidations: u64) {
+    async fn fly(&self, landing: Landing) {
         let question = landing.question().clone();
         let outcome = match self.window(&question) {
             Some(window) => self.ask(window, &question).await,
@@ -290,7 +274,7 @@ impl Shared {
                 if is_current {
                     state.cache.insert(&question, kept);
                 }
-                Ok(Verdict::of(kept, invalidations))
+                Ok(kept.into())
             }
             Err(_) => Err(Unavailable { retry_after: BUSY }),
         };
@@ -370,12 +354,12 @@ async fn settled(begun: Begun) -> Outcome {
     }
 }
 
-impl Verdict {
-    fn of(kept: Kept, invalidations: u64) -> Self {
+impl From<Kept> for Verdict {
+    fn from(kept: Kept) -> Self {
         Self {
             is_allowed: kept.is_allowed,
             until: kept.until,
-            invalidations,
+            lapses_at: kept.lapses_at,
         }
     }
 }
@@ -391,6 +375,7 @@ impl Config {
         Kept {
             is_allowed: answer.is_allowed,
             until: now + ttl,
+            lapses_at: now + self.grant_ttl_max.max(ttl),
         }
     }
 }

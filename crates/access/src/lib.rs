@@ -23,6 +23,6 @@ pub mod sql;
 pub use counters::Counts;
 pub use decider::{Config, Decider, Desk, Unavailable, Verdict};
 pub use http::{Http, HttpConfig};
-pub use question::{Question, Selected, Selection};
+pub use question::{Question, Selected, Selection, kind};
 pub use source::{Answer, AskError, Source};
 pub use sql::{Database, InvalidUrl, OpenError, Sql, SqlConfig, SqlUrl};

@@ -88,7 +88,7 @@ impl Selected {
 
 /// The word for a kind of room: in the settings, in what is asked and in what is told.
 #[must_use]
-pub(crate) fn kind(kind: &RoomKind) -> &str {
+pub fn kind(kind: &RoomKind) -> &str {
     match kind {
         RoomKind::WhatsappLink => "link",
         other => other.as_str(),

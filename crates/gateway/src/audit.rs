@@ -23,6 +23,8 @@ pub(crate) enum Left {
     Revoked,
     /// It was decided again, and denied.
     Withdrawn,
+    /// It could not be decided again for too long.
+    Unavailable,
     /// The new token does not cover it.
     Renewed,
 }
@@ -81,6 +83,7 @@ impl Left {
             Self::Unsubscribed => "unsubscribed",
             Self::Revoked => "revoked",
             Self::Withdrawn => "withdrawn",
+            Self::Unavailable => "unavailable",
             Self::Renewed => "renewed",
         }
     }

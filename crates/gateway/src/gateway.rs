@@ -12,7 +12,6 @@ use switchboard_engine::{
     Incoming, Refusal,
 };
 use switchboard_event::{Catalogue, Clock, Position, Room};
-use switchboard_hub::Rules;
 use switchboard_journal::{Journal, ReadError, Sessions};
 use tokio::time::MissedTickBehavior;
 use tracing::{debug, error, info, warn};
@@ -82,6 +81,8 @@ pub struct Stats {
     pub users: usize,
     /// Clients that read the journal, because they were too slow to be fed live.
     pub behind: usize,
+    /// Rooms that clients are in by somebody else's yes, which is asked for again.
+    pub leases: usize,
 }
 
 impl Gateway {
@@ -91,7 +92,7 @@ impl Gateway {
         sessions: Arc<dyn Sessions>,
         catalogue: Arc<Catalogue>,
         authenticator: Authenticator,
-        rules: Rules,
+        access: Access,
         clock: Clock,
         config: Config,
     ) -> Result<Self, ReadError> {
@@ -101,7 +102,6 @@ impl Gateway {
             let head = journal.head(partition).await?;
             lanes.push(Arc::new(Lane::new(partition, head, Arc::clone(&counters))));
         }
-        let access = Access::new(rules);
         let recovery = Recovery {
             journal: Arc::clone(&journal),
             sessions,
@@ -153,6 +153,8 @@ impl Gateway {
             () = self.keep_alive() => {}
             () = self.authenticator.keep_fresh() => {}
             () = self.expire() => {}
+            () = self.access.run() => {}
+            () = self.recovery.renew_leases(&self.lanes) => {}
         }
     }
 
@@ -166,6 +168,7 @@ impl Gateway {
                 rooms: sum.rooms + hub.rooms,
                 users: sum.users + hub.users,
                 behind: self.behind.count(),
+                leases: self.lanes.iter().map(|lane| lane.leases.lock().len()).sum(),
             })
     }
 
@@ -315,7 +318,7 @@ impl Gateway {
     /// was missed. A refused subscription has no effect.
     async fn enter(
         &self,
-        session: &Session,
+        session: &Arc<Session>,
         room: &Room,
         after: Option<Position>,
     ) -> Result<Subscribed, Refused> {
@@ -325,6 +328,9 @@ impl Gateway {
         let Entry { membership, joined } = session.subscribe(&ticket, self.limits.rooms_max())?;
         debug!(socket = %session.socket_id(), room = room.name(), "joined");
         let is_new = !joined.is_empty();
+        if is_new {
+            session.lane.hold(session, &ticket.terms());
+        }
         let settled = async {
             if is_new && session.lane.orders() != orders {
                 // Somebody said meanwhile that what was decided may not count.
@@ -332,7 +338,10 @@ impl Gateway {
             }
             self.settle(session, &membership, is_new, after).await
         };
-        let next = settled.await.inspect_err(|_| session.leave(&joined))?;
+        let next = settled.await.inspect_err(|_| {
+            session.leave(&joined);
+            session.lane.release(session, &joined);
+        })?;
         if !session.is_in(room) {
             return Err(Refused::Taken(room.clone()));
         }
@@ -377,6 +386,7 @@ impl Gateway {
         if let Err(refused) = session.unsubscribe(&room) {
             return refuse(session, &event.name, ack, refused);
         }
+        session.lane.release(session, std::slice::from_ref(&room));
         debug!(socket = %session.socket_id(), room = room.name(), "left");
         audit::left(session, &room, audit::Left::Unsubscribed);
         let (gateway, session) = (Arc::clone(self), Arc::clone(session));

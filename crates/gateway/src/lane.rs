@@ -17,6 +17,7 @@ use tracing::{debug, error, warn};
 use crate::cork::Corked;
 use crate::counters::Counters;
 use crate::delivery::{Delivery, Line, Recent, Run, sync};
+use crate::leases::Leases;
 use crate::present::Present;
 use crate::recovery::{Credential, Recovery};
 use crate::session::Session;
@@ -29,6 +30,8 @@ pub(crate) struct Lane {
     epoch: Mutex<Epoch>,
     recent: Mutex<Recent>,
     pub(crate) present: Mutex<Present>,
+    /// Their rooms that are to be asked about again.
+    pub(crate) leases: Mutex<Leases>,
     /// How many orders were obeyed, or are being obeyed.
     orders: AtomicU64,
     /// The longest time since the last sync that an event took from its acceptance to its fan-out.
@@ -57,6 +60,7 @@ impl Lane {
             epoch: Mutex::new(head.epoch),
             recent: Mutex::default(),
             present: Mutex::default(),
+            leases: Mutex::default(),
             orders: AtomicU64::default(),
             lag_ms: AtomicU64::default(),
         }
@@ -127,6 +131,7 @@ impl Lane {
     /// Forgets a connection that ended, unless another one owns its session by now.
     pub(crate) fn unregister(&self, session: &Arc<Session>) {
         self.present.lock().leave(session);
+        self.leases.lock().forget(session);
     }
 
     /// Closes the connection that a session had before `credential`, if it is there still.

@@ -4,7 +4,7 @@
 //!
 //! - [`gateway`]: [`Gateway`], the engine's application; one entry for each thing a client does.
 //! - [`auth`]: from a token to an [`Identity`].
-//! - `access`: from a wish to a grant.
+//! - [`access`]: from a wish to a grant. `leases`: those that somebody else made, which end.
 //! - `pool`: what many sessions have alike, kept once.
 //! - `credentials`: what a client shows on connecting.
 //! - `command`: what a client asks for, from an event's name and arguments.
@@ -21,7 +21,7 @@
 //! - `limits`: how much a user may do in a time. [`audit`]: what happened to whom.
 //! - `reply`: acks, refusals and their codes. `counters`: what is counted of all this.
 
-mod access;
+pub mod access;
 pub mod audit;
 pub mod auth;
 mod catch_up;
@@ -32,6 +32,7 @@ mod credentials;
 mod delivery;
 pub mod gateway;
 mod lane;
+mod leases;
 mod lifetime;
 mod limits;
 mod missed;
@@ -47,6 +48,7 @@ mod revocation;
 mod session;
 mod unauthorized;
 
+pub use access::Access;
 pub use auth::{
     Algorithm, AuthConfig, Authenticator, Identity, InvalidAuth, InvalidJwks, InvalidKey,
     IssuerConfig, KeyKind, KeyServerConfig, KeyServerStats, KeySource, LinkDefault,

@@ -99,12 +99,14 @@ impl Recovery {
         let renewals = session.renewals();
         let identity = session.identity();
         let mut denied: Vec<Room> = Vec::new();
-        for room in session.rooms() {
-            if !invalidation.concerns(&room) {
-                continue;
-            }
-            match self.access.grant(&identity, room).await {
-                Ok(_) => {}
+        let rooms = session.rooms().into_iter();
+        let rooms = rooms.filter(|room| invalidation.concerns(room));
+        for outcome in self.access.grant_all(&identity, rooms).await {
+            match outcome {
+                Ok(granted) => {
+                    let term = granted.term.map(|term| (granted.room().clone(), term));
+                    session.lane.hold(session, term.as_slice());
+                }
                 Err(Refused::Denied(reason)) => denied.push(reason.room().clone()),
                 // Nobody could say: what was granted stays, until somebody says otherwise.
                 Err(reason) => {
@@ -133,7 +135,7 @@ impl Recovery {
 }
 
 /// Tells a client which rooms it has left, if any; returns whether there were some.
-fn say_left(session: &Session, left: &[Room], reason: Left) -> bool {
+pub(crate) fn say_left(session: &Session, left: &[Room], reason: Left) -> bool {
     for room in left {
         audit::left(session, room, reason);
     }

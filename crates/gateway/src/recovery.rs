@@ -19,6 +19,7 @@ use crate::auth::Identity;
 use crate::lane::{Lane, Registration};
 use crate::lifetime::Lifetime;
 use crate::missed::{Missed, missed};
+use crate::reply::Refused;
 use crate::revocation::{Standing, standing};
 use crate::session::{Ended, Session};
 
@@ -90,6 +91,14 @@ impl From<Ended> for NotAdmitted {
     }
 }
 
+/// Somebody who decides about a room of before cannot be asked: the client comes back.
+impl From<Refused> for NotAdmitted {
+    fn from(reason: Refused) -> Self {
+        warn!(%reason, "a client's rooms could not be decided");
+        Self::Unavailable
+    }
+}
+
 impl Claim {
     /// Reads `pid` and `offset`; an offset that is no position counts as none, because it is then
     /// not one of ours (any event may end in a string).
@@ -120,8 +129,10 @@ impl Recovery {
         let arrival = self.arrive(identity, credential, socket_id, request, lane);
         let session = Arc::clone(&arrival.session);
         self.check_standing(&session).await?;
-        let grants = self.access.again(identity, rooms).await;
-        session.begin(&grants)?;
+        let rooms = rooms.iter().map(|one| one.room.clone());
+        let granted = self.access.again(identity, rooms).await?;
+        session.begin(&granted.grants)?;
+        lane.hold(&session, &granted.terms);
         let saved = self.save(&session).await;
         arrival.stay(self);
         let admission = Admission::new(session);
@@ -176,8 +187,10 @@ impl Recovery {
         let session = Arc::clone(&arrival.session);
         self.check_standing(&session).await?;
         let after = line_position(claim.offset, stored.start);
-        let grants = self.access.again(identity, &stored.rooms).await;
-        session.resume(&grants, &stored, after)?;
+        let rooms = stored.rooms.iter().map(|one| one.room.clone());
+        let granted = self.access.again(identity, rooms).await?;
+        session.resume(&granted.grants, &stored, after)?;
+        lane.hold(&session, &granted.terms);
         let page = missed(&*self.journal, &session, after, session.joined_at(), now).await;
         match page {
             Ok(page) => {

@@ -5,12 +5,9 @@ use std::sync::Arc;
 use serde::Serialize;
 use switchboard_engine::{AckId, Handling, Incoming};
 use switchboard_event::{Room, Timestamp};
-use switchboard_hub::Grant;
-use switchboard_journal::StoredRoom;
 use tracing::{debug, error};
 
 use crate::audit::{self, Left};
-use crate::auth::Identity;
 use crate::gateway::{Gateway, refuse};
 use crate::reply::{Refused, answer};
 use crate::revocation::{Standing, standing};
@@ -71,11 +68,13 @@ impl Gateway {
                 Standing::Revoked => return Err(Unauthorized::Revoked.into()),
                 Standing::Good(exceptions) => exceptions,
             };
-            let grants = self.grants(&identity, &session.stored_rooms()).await?;
-            let renewal = session.renew(identity.clone(), &grants, exceptions, is_same);
+            // An error if somebody cannot be asked now: then everything stays as it is.
+            let granted = recovery.access.again(&identity, session.rooms()).await?;
+            let renewal = session.renew(identity.clone(), &granted.grants, exceptions, is_same);
             let Some(Renewal { left, is_changed }) = renewal else {
                 continue;
             };
+            session.lane.hold(session, &granted.terms);
             let due_at = recovery.lifetime.first_due(identity.expires_at, now);
             session.lane.reschedule(session, due_at);
             debug!(socket = %session.socket_id(), left = left.len(), "renewed");
@@ -92,28 +91,6 @@ impl Gateway {
             });
         }
         Err(Refused::Unsettled)
-    }
-
-    /// What a token covers of the rooms that a session is in, and the rooms of every session. An
-    /// error if that cannot be said now: then everything stays as it is.
-    async fn grants(
-        &self,
-        identity: &Identity,
-        rooms: &[StoredRoom],
-    ) -> Result<Vec<Grant>, Refused> {
-        let access = &self.recovery().access;
-        let mut grants = access.at_start(identity).await;
-        for StoredRoom { room, .. } in rooms {
-            if grants.iter().any(|grant| grant.room() == room) {
-                continue;
-            }
-            match access.grant(identity, room.clone()).await {
-                Ok(grant) => grants.push(grant),
-                Err(Refused::Denied(_)) => {}
-                Err(unavailable) => return Err(unavailable),
-            }
-        }
-        Ok(grants)
     }
 }
 

@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 use serde_json::json;
+use switchboard_access::Unavailable;
 use switchboard_engine::{AckId, SocketHandle};
 use switchboard_event::{InvalidRoom, Position, Room};
 use switchboard_hub::Denied;
@@ -43,6 +44,8 @@ pub(crate) enum Refused {
     Session(#[from] SessionError),
     #[error("{0}")]
     Limited(#[from] Excess),
+    #[error("{0}")]
+    Access(#[from] Unavailable),
 }
 
 /// The answer to a subscription.
@@ -90,7 +93,7 @@ impl Refused {
                 }
             },
             Self::Session(SessionError::Superseded) => "superseded",
-            Self::Session(_) | Self::Unsettled => "unavailable",
+            Self::Session(_) | Self::Access(_) | Self::Unsettled => "unavailable",
             Self::Limited(_) => "rate_limited",
         }
     }
@@ -99,6 +102,9 @@ impl Refused {
     fn retry_after_ms(&self) -> Option<u64> {
         match self {
             Self::Limited(excess) => Some(excess.wait.millis()),
+            Self::Access(Unavailable { retry_after }) => {
+                Some(u64::try_from(retry_after.as_millis()).unwrap_or(RETRY_AFTER_MS))
+            }
             _ => (self.code() == "unavailable").then_some(RETRY_AFTER_MS),
         }
     }
@@ -106,7 +112,7 @@ impl Refused {
     fn to_json(&self) -> serde_json::Value {
         let message = match self {
             // What failed inside is for the log.
-            Self::History(_) | Self::Session(_) | Self::Unsettled
+            Self::History(_) | Self::Session(_) | Self::Access(_) | Self::Unsettled
                 if self.retry_after_ms().is_some() =>
             {
                 "try again later".to_owned()

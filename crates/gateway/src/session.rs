@@ -167,11 +167,11 @@ impl Session {
         if state.rooms.len() >= rooms_max {
             return Err(Refused::TooManyRooms { rooms_max });
         }
-        let membership = self.join(&mut state, &ticket.room)?;
+        let membership = self.join(&mut state, &ticket.room.grant)?;
         let mut joined = vec![room.clone()];
         if let Some(link) = &ticket.link
             && state.membership(link.room()).is_none()
-            && self.join(&mut state, link).is_ok()
+            && self.join(&mut state, &link.grant).is_ok()
         {
             joined.push(link.room().clone());
         }

@@ -17,6 +17,8 @@ pub trait Vitals: Send + Sync + 'static {
     fn readiness(&self) -> &Readiness;
     /// Whether the journal can append; if not, why.
     fn journal(&self) -> Result<(), String>;
+    /// What else cannot be had, if anything.
+    fn degraded(&self) -> Option<String>;
     /// Who is connected to this node.
     fn stats(&self) -> ConnectionStats;
     /// Whether these headers hold an API key; if not, the answer to give.
@@ -54,11 +56,13 @@ pub fn routes<V: Vitals>(vitals: Arc<V>) -> Router {
 /// The paths of the routes.
 pub const PATHS: [&str; 3] = ["/healthz", "/readyz", "/v1/stats"];
 
-/// 503 only while starting, draining, or when the journal cannot append.
+/// 503 only while starting, draining, or when the journal cannot append: a node that cannot ask about
+/// access is as good as every other one.
 async fn readyz<V: Vitals>(State(vitals): State<Arc<V>>) -> (StatusCode, Json<Status>) {
-    let status = vitals.readiness().status(|| vitals.journal());
+    let readiness = vitals.readiness();
+    let status = readiness.status(|| vitals.journal(), || vitals.degraded());
     let code = match status {
-        Status::Ready => StatusCode::OK,
+        Status::Ready | Status::Degraded { .. } => StatusCode::OK,
         Status::Starting | Status::Draining | Status::Failing { .. } => {
             StatusCode::SERVICE_UNAVAILABLE
         }
@@ -86,6 +90,7 @@ mod tests {
     struct Fixed {
         readiness: Readiness,
         failure: Option<String>,
+        degraded: Option<String>,
     }
 
     impl Vitals for Fixed {
@@ -95,6 +100,10 @@ mod tests {
 
         fn journal(&self) -> Result<(), String> {
             self.failure.clone().map_or(Ok(()), Err)
+        }
+
+        fn degraded(&self) -> Option<String> {
+            self.degraded.clone()
         }
 
         fn stats(&self) -> ConnectionStats {
@@ -156,6 +165,24 @@ mod tests {
             None,
             StatusCode::SERVICE_UNAVAILABLE,
             r#"{"status":"failing","reason":"disk full"}"#,
+        )
+        .await;
+    }
+
+    #[tokio::test]
+    async fn a_node_that_is_degraded_keeps_its_traffic_and_says_why() {
+        let vitals = Fixed {
+            degraded: Some("access cannot be asked for: contact (sql)".to_owned()),
+            ..Fixed::default()
+        };
+        vitals.readiness.serve();
+
+        check(
+            vitals,
+            "/readyz",
+            None,
+            StatusCode::OK,
+            r#"{"status":"degraded","reason":"access cannot be asked for: contact (sql)"}"#,
         )
         .await;
     }

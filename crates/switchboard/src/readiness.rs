@@ -18,6 +18,12 @@ pub enum Status {
     Starting,
     /// Serving.
     Ready,
+    /// Serving, but without somebody who is asked. Taking traffic away would help nobody: every node
+    /// asks the same one.
+    Degraded {
+        /// What cannot be had, for the operator.
+        reason: String,
+    },
     /// Stopping: clients in flight are finished, new ones belong elsewhere.
     Draining,
     /// Serving, but not able to take events.
@@ -38,12 +44,17 @@ impl Readiness {
         self.phase.fetch_max(DRAINING, Ordering::Relaxed);
     }
 
-    /// The status, given how the journal is: `Err` with the reason if it cannot append.
-    pub fn status(&self, journal: impl FnOnce() -> Result<(), String>) -> Status {
+    /// The status, given how the journal is, `Err` with the reason if it cannot append, and what
+    /// else cannot be had, if anything.
+    pub fn status(
+        &self,
+        journal: impl FnOnce() -> Result<(), String>,
+        degraded: impl FnOnce() -> Option<String>,
+    ) -> Status {
         match self.phase.load(Ordering::Relaxed) {
             STARTING => Status::Starting,
             SERVING => match journal() {
-                Ok(()) => Status::Ready,
+                Ok(()) => degraded().map_or(Status::Ready, |reason| Status::Degraded { reason }),
                 Err(reason) => Status::Failing { reason },
             },
             _ => Status::Draining,
@@ -63,13 +74,13 @@ mod tests {
     fn a_server_is_ready_only_between_start_and_drain() {
         let readiness = Readiness::default();
 
-        assert_eq!(readiness.status(|| Ok(())), Status::Starting);
+        assert_eq!(readiness.status(|| Ok(()), || None), Status::Starting);
         readiness.serve();
-        assert_eq!(readiness.status(|| Ok(())), Status::Ready);
+        assert_eq!(readiness.status(|| Ok(()), || None), Status::Ready);
         readiness.drain();
-        assert_eq!(readiness.status(|| Ok(())), Status::Draining);
+        assert_eq!(readiness.status(|| Ok(()), || None), Status::Draining);
         readiness.serve();
-        assert_eq!(readiness.status(|| Ok(())), Status::Draining);
+        assert_eq!(readiness.status(|| Ok(()), || None), Status::Draining);
     }
 
     #[test]
@@ -77,7 +88,7 @@ mod tests {
         let readiness = Readiness::default();
         readiness.serve();
 
-        let failing = readiness.status(|| Err("disk full".to_owned()));
+        let failing = readiness.status(|| Err("disk full".to_owned()), || Some("x".to_owned()));
 
         assert_eq!(
             failing,
@@ -85,6 +96,24 @@ mod tests {
                 reason: "disk full".to_owned()
             }
         );
-        assert_eq!(readiness.status(|| Ok(())), Status::Ready);
+        assert_eq!(readiness.status(|| Ok(()), || None), Status::Ready);
+    }
+
+    #[test]
+    fn a_server_that_can_ask_nobody_serves_and_says_so_until_it_drains() {
+        let readiness = Readiness::default();
+        let reason = "access cannot be asked for".to_owned();
+        let status = || readiness.status(|| Ok(()), || Some(reason.clone()));
+
+        assert_eq!(status(), Status::Starting);
+        readiness.serve();
+        assert_eq!(
+            status(),
+            Status::Degraded {
+                reason: reason.clone()
+            }
+        );
+        readiness.drain();
+        assert_eq!(status(), Status::Draining);
     }
 }

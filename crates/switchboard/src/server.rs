@@ -8,7 +8,7 @@ use axum::response::{IntoResponse as _, Response};
 use http::HeaderMap;
 use switchboard_engine::{Engine, Listener};
 use switchboard_event::{Catalogue, CatalogueError, Clock, Draft, TenantId, Timestamp};
-use switchboard_gateway::{Authenticator, Gateway, InvalidAuth};
+use switchboard_gateway::{Access, Authenticator, Gateway, InvalidAuth};
 use switchboard_ingest::{
     Ingest, KeysUnreadable, Parts, Problem, PublishError, Receipt, Refused, Scope,
 };
@@ -31,7 +31,7 @@ use crate::tls::Certificate;
 use crate::wiring::{self, Store};
 
 pub use crate::tls::CertificateError;
-pub use crate::wiring::JournalError;
+pub use crate::wiring::{AccessError, JournalError};
 
 /// A running server, for programs that embed one.
 ///
@@ -74,6 +74,9 @@ pub enum StartError {
     /// There is no certificate.
     #[error("cannot speak TLS: {0}")]
     Certificate(#[from] CertificateError),
+    /// Nobody can be asked about rooms.
+    #[error("cannot ask about access: {0}")]
+    Access(#[from] AccessError),
     /// The system refused something.
     #[error(transparent)]
     System(#[from] io::Error),
@@ -99,6 +102,7 @@ struct Shared {
     journal: Arc<dyn Journal>,
     engine: Engine<Gateway>,
     gateway: Arc<Gateway>,
+    access: Access,
     catalogue: Arc<Catalogue>,
     ingest: Ingest,
     certificate: Option<Arc<Certificate>>,
@@ -118,14 +122,15 @@ impl Server {
         let node = NodeId::random()?;
         let Listeners { public, admin } = listeners.into();
         let local_addr = public.local_addr()?;
-        if settings.policy == Policy::Open {
+        if settings.access.policy == Policy::Open {
             warn!("access.policy is open: everybody may join every room of their tenant");
         }
         let catalogue = Arc::new(Catalogue::new(settings.catalogue.clone())?);
         let authenticator = Authenticator::new(wiring::auth(settings))?;
         let certificate = load_certificate(settings).await?;
-        let Store { journal, sessions } = open_store(settings).await?;
         let clock = wiring::system_clock();
+        let access = open_access(settings, clock.clone()).await?;
+        let Store { journal, sessions } = open_store(settings).await?;
 
         let ingest = open_ingest(settings, &journal, &catalogue, &clock).await?;
         let gateway = Gateway::new(
@@ -133,7 +138,7 @@ impl Server {
             sessions,
             Arc::clone(&catalogue),
             authenticator,
-            wiring::rules(settings),
+            access.clone(),
             clock,
             wiring::gateway(settings),
         );
@@ -146,6 +151,7 @@ impl Server {
             journal,
             engine: engine.clone(),
             gateway: Arc::clone(&gateway),
+            access,
             catalogue,
             ingest: ingest.clone(),
             certificate: certificate.clone(),
@@ -300,12 +306,17 @@ impl Vitals for Shared {
         }
     }
 
+    fn degraded(&self) -> Option<String> {
+        self.access.degraded()
+    }
+
     fn stats(&self) -> ConnectionStats {
         let switchboard_gateway::Stats {
             connected,
             rooms,
             users,
             behind: _,
+            leases: _,
         } = self.gateway.stats();
         ConnectionStats {
             connected,
@@ -327,7 +338,7 @@ impl Metered for Shared {
     fn metrics(&self) -> String {
         let journal = self.journal();
         let is_journal_healthy = journal.is_ok();
-        let status = self.readiness.status(|| journal);
+        let status = self.readiness.status(|| journal, || None);
         metrics::text(&Snapshot {
             process: Process {
                 started_at: self.started_at,
@@ -341,6 +352,8 @@ impl Metered for Shared {
             key_fetches: self.gateway.key_fetches(),
             key_servers: self.gateway.key_servers(),
             certificate_reloads: self.certificate.as_ref().map(|one| one.reloads()),
+            access: self.access.counts(),
+            is_degraded: self.access.degraded().is_some(),
             ingest: self.ingest.counts(),
             unknown: self.catalogue.unknown_counts().map(Unknown::of).collect(),
             journal: self.journal.stats(),
@@ -398,6 +411,13 @@ fn secured(
     Ok((listener, tasks))
 }
 
+/// On a thread that may block: whom the system trusts is read from its files.
+async fn open_access(settings: &Settings, clock: Clock) -> Result<Access, StartError> {
+    let settings = settings.access.clone();
+    let opened = spawn_blocking(move || wiring::access(&settings, clock)).await;
+    Ok(opened.map_err(io::Error::other)??)
+}
+
 async fn open_store(settings: &Settings) -> Result<Store, JournalError> {
     let settings = settings.journal.clone();
     spawn_blocking(move || Store::open(&settings))
@@ -442,10 +462,13 @@ mod tests {
         let stats = server.connection_stats();
         assert_eq!((stats.connected, stats.rooms, stats.users), (0, 0, 0));
         let shared = Arc::clone(&server.shared);
-        assert_eq!(shared.readiness.status(|| shared.journal()), Status::Ready);
+        assert_eq!(
+            shared.readiness.status(|| shared.journal(), || None),
+            Status::Ready
+        );
         server.shutdown().await;
         assert_eq!(
-            shared.readiness.status(|| shared.journal()),
+            shared.readiness.status(|| shared.journal(), || None),
             Status::Draining
         );
     }

@@ -3,11 +3,13 @@
 use std::io;
 use std::num::NonZeroU16;
 use std::sync::Arc;
+use std::time::Duration;
 
+use switchboard_access::{Database, Decider, Desk, Http, HttpConfig, Sql, SqlConfig};
 use switchboard_engine::{Doors, Origins, Proxies};
 use switchboard_event::{Clock, Epoch};
 use switchboard_gateway::{
-    AuthConfig, IssuerConfig, KeyServerConfig, LimitConfig, LinkDefault, OnExpiry,
+    Access, AuthConfig, IssuerConfig, KeyServerConfig, LimitConfig, LinkDefault, OnExpiry,
 };
 use switchboard_hub::{Rule, Rules};
 use switchboard_ingest::meta::Accounts;
@@ -17,7 +19,7 @@ use switchboard_journal::{
 };
 
 use crate::settings::{
-    self, JournalKind, JournalSettings, MetaWebhook, Policy, Producer, Settings,
+    self, AccessSettings, JournalKind, JournalSettings, MetaWebhook, Policy, Producer, Settings,
 };
 use crate::{clock, random};
 
@@ -104,7 +106,7 @@ pub(crate) fn auth(settings: &Settings) -> AuthConfig {
             settings::LinkDefault::None => LinkDefault::Nobody,
         },
         leeway: auth.leeway,
-        reads_rooms: settings.policy == Policy::Claims,
+        reads_rooms: settings.access.reads_claims(),
         key_servers: KeyServerConfig {
             refresh: auth.key_servers.refresh,
             pause: auth.key_servers.pause,
@@ -113,12 +115,97 @@ pub(crate) fn auth(settings: &Settings) -> AuthConfig {
     }
 }
 
-/// How rooms are decided.
-pub(crate) fn rules(settings: &Settings) -> Rules {
-    Rules::new(match settings.policy {
+/// How rooms are decided, and by whom.
+pub(crate) fn access(settings: &AccessSettings, clock: Clock) -> Result<Access, AccessError> {
+    let rule = |policy: &Policy| match policy {
         Policy::Claims => Rule::Claims,
         Policy::Open => Rule::Open,
-    })
+        Policy::Sql(_) | Policy::Http => Rule::Ask,
+    };
+    let mut rules = Rules::new(rule(&settings.policy));
+    for (kind, policy) in &settings.kinds {
+        rules = rules.with(kind.clone(), rule(policy));
+    }
+    if !rules.ask() {
+        return Ok(Access::new(rules, None));
+    }
+    let desks = Desks::new(settings, clock)?;
+    let own = settings.kinds.iter();
+    let own = own.filter_map(|(kind, policy)| Some((kind.clone(), desks.of(policy)?)));
+    let size = |count: u32| usize::try_from(count).unwrap_or(usize::MAX);
+    let config = switchboard_access::Config {
+        ttl: settings.ttl,
+        ttl_denied: settings.ttl_denied,
+        grant_ttl_max: settings.grant_ttl_max,
+        cached_max: size(settings.cached_max),
+        ..switchboard_access::Config::default()
+    };
+    let decider = Decider::new(own, desks.of(&settings.policy), config);
+    Ok(Access::new(rules, Some(decider)))
+}
+
+/// Why nobody can be asked about rooms.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum AccessError {
+    /// The database.
+    #[error(transparent)]
+    Sql(#[from] switchboard_access::OpenError),
+    /// The CRM's backend.
+    #[error(transparent)]
+    Http(#[from] switchboard_outbound::InvalidRoots),
+}
+
+/// Who can be asked: one database and one backend, whatever the kind.
+struct Desks {
+    sql: Option<(Database, Duration)>,
+    http: Option<Desk>,
+}
+
+impl Desks {
+    fn new(settings: &AccessSettings, clock: Clock) -> Result<Self, AccessError> {
+        let size = |count: u32| usize::try_from(count).unwrap_or(usize::MAX);
+        let sql = settings.sql.clone().map(|sql| {
+            let database = Database::new(SqlConfig {
+                url: sql.url,
+                pool_max: size(sql.pool_max),
+                timeout: sql.timeout,
+                ca: sql.ca.map(Vec::into_boxed_slice),
+            });
+            database.map(|database| (database, sql.timeout))
+        });
+        let http = settings.http.clone().map(|http| {
+            let config = HttpConfig {
+                url: http.url,
+                secret: http.secret.reveal().as_bytes().into(),
+                timeout: http.timeout,
+                questions_max: size(http.questions_max),
+            };
+            Http::new(config, clock).map(|source| Desk {
+                source: Arc::new(source),
+                timeout: http.timeout,
+            })
+        });
+        Ok(Self {
+            sql: sql.transpose()?,
+            http: http.transpose()?,
+        })
+    }
+
+    /// Where to ask about rooms of a policy, if anywhere.
+    fn of(&self, policy: &Policy) -> Option<Desk> {
+        match policy {
+            Policy::Claims | Policy::Open => None,
+            Policy::Http => self.http.clone(),
+            Policy::Sql(query) => {
+                let (database, timeout) = self.sql.clone()?;
+                Some(Desk {
+                    source: Arc::new(Sql::new(database, query)),
+                    timeout,
+                })
+            }
+        }
+    }
 }
 
 /// Who may publish.

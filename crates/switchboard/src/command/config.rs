@@ -4,7 +4,9 @@ use bytesize::ByteSize;
 use clap::{Args, Subcommand};
 
 use super::{ConfigFile, Failure, say, warn};
-use crate::settings::{self, Environment, JournalKind, Policy, Settings, Stray};
+use crate::settings::{
+    self, AccessSettings, Auth, Environment, JournalKind, Policy, Settings, Stray,
+};
 use crate::tls::Certificate;
 
 /// Look at the settings
@@ -48,13 +50,29 @@ impl Config {
     }
 }
 
+/// How rooms are decided.
+fn rooms(access: &AccessSettings, auth: &Auth) -> String {
+    let mut rooms = match access.policy {
+        Policy::Claims | Policy::Sql(_) => format!("what the token's {} cover", auth.rooms_claim),
+        Policy::Open => {
+            "every room of the tenant (access.policy is open: for demonstrations)".to_owned()
+        }
+        Policy::Http => "what the CRM's backend says".to_owned(),
+    };
+    for (kind, policy) in &access.kinds {
+        let kind = switchboard_access::kind(kind);
+        rooms.extend(["; ", kind, " by ", policy.as_str()]);
+    }
+    rooms
+}
+
 /// What the settings come to, without a secret.
 fn summary(settings: &Settings) -> String {
     let Settings {
         server,
         admin,
         auth,
-        policy,
+        access,
         journal,
         producers,
         meta_webhooks,
@@ -77,12 +95,7 @@ fn summary(settings: &Settings) -> String {
         || format!("named by the token's {}", auth.tenant_claims.join(" or ")),
         |tenant| format!("one, {tenant}"),
     );
-    let rooms = match policy {
-        Policy::Claims => format!("what the token's {} cover", auth.rooms_claim),
-        Policy::Open => {
-            "every room of the tenant (access.policy is open: for demonstrations)".to_owned()
-        }
-    };
+    let rooms = rooms(access, auth);
     let kept = match &journal.kind {
         JournalKind::Disk(path) => format!("in {}", path.display()),
         JournalKind::Memory => "in memory: a restart forgets everything".to_owned(),

@@ -254,7 +254,7 @@ mod tests {
             settings(&credentials(), Path::new("some \"where\""), 7, &environment).unwrap();
 
         assert_eq!(settings.server.port, 7);
-        assert_eq!(settings.policy, Policy::Open);
+        assert_eq!(settings.access.policy, Policy::Open);
         assert_eq!(settings.log.format, LogFormat::Json);
         assert_eq!(
             settings.journal.kind,

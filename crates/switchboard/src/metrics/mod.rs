@@ -25,6 +25,8 @@ pub(crate) struct Snapshot {
     pub(crate) key_servers: Vec<switchboard_gateway::KeyServerStats>,
     /// None without TLS.
     pub(crate) certificate_reloads: Option<BTreeMap<&'static str, u64>>,
+    pub(crate) access: switchboard_access::Counts,
+    pub(crate) is_degraded: bool,
     pub(crate) ingest: IngestCounts,
     pub(crate) unknown: Vec<Unknown>,
     pub(crate) journal: switchboard_journal::Stats,
@@ -64,6 +66,7 @@ pub(crate) fn text(snapshot: &Snapshot) -> String {
     sessions(&mut page, snapshot);
     keys(&mut page, snapshot);
     rights(&mut page, snapshot);
+    access(&mut page, snapshot);
     deliveries(&mut page, snapshot);
     producers(&mut page, snapshot);
     journal(&mut page, snapshot);
@@ -261,6 +264,47 @@ fn rights(page: &mut Exposition, snapshot: &Snapshot) {
         "Tokens that were renewed on a live connection, by ok or the code of the refusal.",
         "code",
         &counts.refreshes,
+    );
+}
+
+fn access(page: &mut Exposition, snapshot: &Snapshot) {
+    let counts = &snapshot.access;
+    page.gauge(
+        "switchboard_access_degraded",
+        "1 while somebody who decides about rooms cannot be asked, else 0.",
+        u8::from(snapshot.is_degraded),
+    );
+    page.counters(
+        "switchboard_access_decisions_total",
+        "Decisions about rooms that are somebody else's, by how they were come by.",
+        "result",
+        &counts.decisions,
+    );
+    page.counters(
+        "switchboard_access_questions_total",
+        "Questions to whoever decides about rooms, by what came of them.",
+        "result",
+        &counts.questions,
+    );
+    page.histogram(
+        "switchboard_access_question_duration_seconds",
+        "How long a question about a room took.",
+        &counts.took,
+    );
+    page.gauge(
+        "switchboard_access_cached",
+        "Answers about rooms that are kept.",
+        counts.cached,
+    );
+    page.gauge(
+        "switchboard_access_in_flight",
+        "Questions about rooms that are under way or wait.",
+        counts.in_flight,
+    );
+    page.gauge(
+        "switchboard_access_leases",
+        "Rooms of clients that are to be asked about again.",
+        snapshot.gateway.leases,
     );
 }
 

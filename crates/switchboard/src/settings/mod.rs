@@ -36,7 +36,7 @@ use switchboard_event::CatalogueConfig;
 use self::reader::Reader;
 use self::tree::Source;
 
-pub use self::access::Policy;
+pub use self::access::{AccessSettings, HttpSettings, Policy, SqlSettings};
 pub use self::admin::AdminSettings;
 pub use self::auth::{Auth, Issuer, KeyServers, Keys, LinkDefault, OnExpiry, Verification};
 pub use self::engine::EngineSettings;
@@ -69,7 +69,7 @@ pub struct Settings {
     /// Who a client is.
     pub auth: Auth,
     /// What a client may hear.
-    pub policy: Policy,
+    pub access: AccessSettings,
     /// How much producers and webhooks may send at once.
     pub ingest: IngestSettings,
     /// Where records are kept, and for how long.
@@ -227,13 +227,15 @@ impl Settings {
         let admin = AdminSettings::read(root.section("admin"));
         let engine = EngineSettings::read(root.section("engine"));
         let auth = Auth::read(root.section("auth"));
-        let policy = Policy::read(root.section("access"));
+        let access = root.section("access");
         let ingest = IngestSettings::read(root.section("ingest"));
         let journal = JournalSettings::read(root.section("journal"));
         let limits = LimitSettings::read(root.section("limits"));
         let session = SessionSettings::read(root.section("session"));
         let audience = root.section("audience");
         let catalogue = catalogue::read(root.section("catalogue"), audience);
+        let declared = catalogue.as_ref().map_or(&[][..], |one| &one.rooms[..]);
+        let access = AccessSettings::read(access, declared);
         let single = auth.as_ref().and_then(|auth| auth.single_tenant.as_ref());
         let producers = Producer::read_all(root.sections("producers"), single);
         let mut webhooks = root.section("webhooks");
@@ -246,7 +248,7 @@ impl Settings {
             admin,
             engine,
             auth: auth?,
-            policy,
+            access: access?,
             ingest,
             journal,
             limits,

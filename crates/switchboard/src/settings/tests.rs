@@ -13,7 +13,7 @@ fn a_secret_is_all_that_is_needed() {
     assert_eq!(settings.admin, AdminSettings::default());
     assert_eq!(settings.journal.kind, JournalKind::Disk("etc/data".into()));
     assert_eq!(settings.engine.payload_max, 1_000_000);
-    assert_eq!(settings.policy, Policy::Claims);
+    assert_eq!(settings.access.policy, Policy::Claims);
     assert!(settings.producers.is_empty());
 }
 
@@ -539,7 +539,7 @@ const REFUSALS: &[(&str, &str)] = &[
     ),
     (
         "access.policy = \"all\"",
-        "access.policy is \"all\", must be \"claims\" or \"open\"",
+        "access.policy is \"all\", must be \"claims\" or \"open\" or \"http\"",
     ),
     (
         "journal.kind = \"redis\"",
