@@ -33,7 +33,7 @@ bench: ## The table against peers, about 20 minutes; `bench/run --help` for less
 
 prepare: node_modules
 	@PATH="$$PATH:/usr/sbin"; \
-	for tool in strace openssl nginx caddy; do \
+	for tool in strace openssl nginx caddy sqlite3; do \
 	  command -v $$tool >/dev/null || missing="$$missing $$tool"; \
 	done; \
 	ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1 || missing="$$missing postgresql"; \

@@ -122,9 +122,6 @@ impl Server {
         let node = NodeId::random()?;
         let Listeners { public, admin } = listeners.into();
         let local_addr = public.local_addr()?;
-        if settings.access.policy == Policy::Open {
-            warn!("access.policy is open: everybody may join every room of their tenant");
-        }
         let catalogue = Arc::new(Catalogue::new(settings.catalogue.clone())?);
         let authenticator = Authenticator::new(wiring::auth(settings))?;
         let certificate = load_certificate(settings).await?;
@@ -414,6 +411,9 @@ fn secured(
 /// On a thread that may block: whom the system trusts is read from its files.
 async fn open_access(settings: &Settings, clock: Clock) -> Result<Access, StartError> {
     let settings = settings.access.clone();
+    if settings.policy == Policy::Open {
+        warn!("access.policy is open: everybody may join every room of their tenant");
+    }
     let opened = spawn_blocking(move || wiring::access(&settings, clock)).await;
     Ok(opened.map_err(io::Error::other)??)
 }
