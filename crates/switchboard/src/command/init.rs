@@ -254,6 +254,7 @@ mod tests {
                     && !line.starts_with("jwks_file")
                     && !line.starts_with("jwks_url = \"https://id.")
                     && !line.starts_with("schema_file")
+                    && !line.starts_with("ca_file")
             })
             .collect();
 
@@ -262,6 +263,8 @@ mod tests {
         assert_eq!(settings.meta_webhooks.len(), 1);
         assert_eq!(settings.catalogue.events.len(), 1);
         assert_eq!(settings.auth.issuers.len(), 1);
+        assert_eq!(settings.access.kinds.len(), 1);
+        assert!(settings.access.sql.is_some() && settings.access.http.is_some());
     }
 
     #[test]
