@@ -107,6 +107,7 @@ impl Messages {
                     expect: stored.map_or(Expect::Absent, |stored| Expect::Version(stored.version)),
                     value: Some(bytes),
                     expires_at,
+                    event: None,
                 })
             })
             .collect()
