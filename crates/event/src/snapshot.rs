@@ -98,6 +98,13 @@ pub fn keys(room: &Room) -> Vec<SnapshotKey> {
         .collect()
 }
 
+/// The key of the last `whatsapp:connection:status` of an account; none if the account can have no
+/// room.
+pub fn connection_key(account: &Id) -> Option<SnapshotKey> {
+    let room = Room::whatsapp(account).ok()?;
+    Some(SnapshotKey::new(Slot::Connection, &room))
+}
+
 /// What `event` changes. A value is shown only if the event goes to the room itself; what is no
 /// longer true goes, whoever hears of it.
 pub fn changes(event: &Event) -> Vec<SnapshotChange> {

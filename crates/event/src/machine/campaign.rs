@@ -127,6 +127,11 @@ pub struct Campaign {
 }
 
 impl Phase {
+    /// The word for the wire, also for a campaign of which nothing is known.
+    pub fn word(phase: Option<Self>) -> &'static str {
+        phase.map_or("Unknown", Self::as_str)
+    }
+
     /// The word for the wire.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -166,14 +171,14 @@ impl CampaignRefused {
         }
     }
 
-    /// The state that the campaign is in.
-    pub fn state(&self) -> &'static str {
+    /// Where the campaign is; none if it is unknown.
+    pub fn phase(&self) -> Option<Phase> {
         match self {
-            Self::Unknown => "Unknown",
+            Self::Unknown => None,
             Self::Transition { phase, .. }
             | Self::OtherTotal { phase, .. }
             | Self::Finished { phase }
-            | Self::BeyondTotal { phase, .. } => phase.as_str(),
+            | Self::BeyondTotal { phase, .. } => Some(*phase),
         }
     }
 }

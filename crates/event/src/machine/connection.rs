@@ -5,6 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
+use crate::id::Id;
 use crate::machine::state::{self, InvalidState};
 use crate::payload::{AccountSummary, ConnectionStatus};
 use crate::time::Timestamp;
@@ -263,6 +264,11 @@ impl ConnectionState {
     ];
 }
 
+/// The state key of an account's connection: `connection:{account}`.
+pub fn connection_key(account: &Id) -> String {
+    format!("connection:{account}")
+}
+
 impl Connection {
     /// Takes a signal. `now` does not go back, or if it does, nothing is told too early.
     pub fn apply(
@@ -315,7 +321,7 @@ impl Connection {
     /// publishes what it likes, and is not told on again.
     #[must_use]
     pub fn learn(mut self, state: ConnectionState, now: Timestamp) -> Self {
-        if self.is.state != state || self.told.as_ref().is_none_or(|told| told.state != state) {
+        if self.told.as_ref().is_none_or(|told| told.state != state) {
             self.enter(state, now);
             self.is_known = true;
             self.is.reason = None;
