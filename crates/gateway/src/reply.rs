@@ -8,6 +8,7 @@ use switchboard_hub::Denied;
 use switchboard_journal::{ReadError, SessionError};
 
 use crate::limits::Excess;
+use crate::snapshot::Snapshot;
 use crate::unauthorized::Unauthorized;
 
 /// Why a client's event had no effect. One function, [`code`](Self::code), turns it into what goes
@@ -54,17 +55,22 @@ pub(crate) struct Subscribed {
     /// What was asked for is longer than one answer: subscribe again after this position.
     #[serde(skip_serializing_if = "Option::is_none")]
     next: Option<String>,
-    snapshot: serde_json::Map<String, serde_json::Value>,
+    snapshot: Snapshot,
 }
 
 impl Subscribed {
-    pub(crate) fn new(room: &str, position: Position, next: Option<Position>) -> Self {
+    pub(crate) fn new(
+        room: &str,
+        position: Position,
+        next: Option<Position>,
+        snapshot: Snapshot,
+    ) -> Self {
         Self {
             ok: true,
             room: room.into(),
             position: position.to_string(),
             next: next.map(|position| position.to_string()),
-            snapshot: serde_json::Map::new(),
+            snapshot,
         }
     }
 }

@@ -313,10 +313,6 @@ impl Ingest {
         &self.0.config
     }
 
-    pub(crate) fn journal(&self) -> &dyn Journal {
-        &*self.0.journal
-    }
-
     pub(crate) fn bodies(&self) -> &BodyReader {
         &self.0.bodies
     }
