@@ -161,6 +161,12 @@ impl Server {
         let mut fan_out = JoinSet::new();
         fan_out.spawn(async move { gateway.run().await });
         let (public, certificate) = secured(public, certificate)?;
+        let accounts = ingest.clone();
+        tokio::spawn(async move {
+            if let Err(refusal) = accounts.resume().await {
+                warn!(code = refusal.code(), "accounts are not looked after");
+            }
+        });
         let transport = tokio::spawn(switchboard_engine::serve(public, engine, routes, async {
             // A dropped sender is a dropped server.
             let _ = stopped.await;
