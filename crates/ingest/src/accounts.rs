@@ -65,7 +65,7 @@ impl Ingest {
 
     /// Looks after the accounts of this node's endpoints again: what was not told yet when the last
     /// process ended is told now.
-    pub async fn resume(&self) -> Result<(), Refusal> {
+    pub(crate) async fn resume(&self) -> Result<(), Refusal> {
         for tenant in self.endpoints().tenants() {
             let now = self.clock().now();
             let values = self.journal().values(&tenant, &[index_key()], now).await;
@@ -133,7 +133,8 @@ impl Ingest {
             match appended {
                 Ok(()) => {
                     if let Some(at) = wake_at {
-                        self.ring_at(Alarm::Account(tenant.clone(), account.clone()), at);
+                        self.alarms()
+                            .ring_at(Alarm::Account(tenant.clone(), account.clone()), at);
                     }
                     return Ok(());
                 }

@@ -1,17 +1,20 @@
 //! What has to be looked at again later: a burst that ends, an account that falls silent.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 
 use parking_lot::Mutex;
 use switchboard_event::{Id, TenantId, Timestamp};
+use tokio::sync::Notify;
+use tokio::task::JoinSet;
+use tokio::time::{sleep, timeout};
 use tracing::{debug, warn};
 
 use crate::ingest::Ingest;
 use crate::outcome::Unavailable;
 
 /// What is to be looked at.
-#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+#[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub(crate) enum Alarm {
     /// A campaign with statistics that were not told yet.
     Campaign(TenantId, Id),
@@ -20,79 +23,113 @@ pub(crate) enum Alarm {
 }
 
 /// The alarms that are set: at most one for each campaign and account.
+///
+/// What they are about is in the journal, so that a lost alarm costs a delay and nothing else.
 #[derive(Debug, Default)]
-pub(crate) struct Alarms(Mutex<HashMap<Alarm, Timestamp>>);
+pub(crate) struct Alarms {
+    set: Mutex<Set>,
+    /// There is one that rings earlier than any before.
+    earlier: Notify,
+}
+
+#[derive(Debug, Default)]
+struct Set {
+    by_alarm: HashMap<Alarm, Timestamp>,
+    by_time: BTreeSet<(Timestamp, Alarm)>,
+}
 
 impl Alarms {
-    /// Notes when an alarm is to ring; false if it rings no later than that already, or if there
-    /// are too many.
-    fn set(&self, alarm: &Alarm, at: Timestamp) -> bool {
-        let mut alarms = self.0.lock();
-        match alarms.get(alarm) {
-            Some(earlier) if *earlier <= at => false,
-            None if alarms.len() >= ALARMS_MAX => {
+    /// Sets an alarm, unless it is set to ring earlier, or there are too many.
+    pub(crate) fn ring_at(&self, alarm: Alarm, at: Timestamp) {
+        let mut set = self.set.lock();
+        match set.by_alarm.get(&alarm).copied() {
+            Some(earlier) if earlier <= at => return,
+            Some(later) => {
+                set.by_time.remove(&(later, alarm.clone()));
+            }
+            None if set.by_alarm.len() >= ALARMS_MAX => {
                 warn!(count = ALARMS_MAX, "too many alarms: one was left out");
-                false
+                return;
             }
-            _ => {
-                alarms.insert(alarm.clone(), at);
-                true
-            }
+            None => {}
         }
+        set.by_alarm.insert(alarm.clone(), at);
+        set.by_time.insert((at, alarm));
+        drop(set);
+        self.earlier.notify_one();
     }
 
-    /// Takes an alarm that rings; false if it was set to ring earlier, and did.
-    fn take(&self, alarm: &Alarm, at: Timestamp) -> bool {
-        let mut alarms = self.0.lock();
-        let is_due = alarms.get(alarm) == Some(&at);
-        if is_due {
-            alarms.remove(alarm);
-        }
-        is_due
+    /// When the next one rings.
+    fn next(&self) -> Option<Timestamp> {
+        self.set.lock().by_time.first().map(|(at, _)| *at)
+    }
+
+    /// Takes the next one if it is due.
+    fn take_due(&self, now: Timestamp) -> Option<Alarm> {
+        let mut set = self.set.lock();
+        let is_due = set.by_time.first().is_some_and(|(at, _)| *at <= now);
+        let (_, alarm) = is_due.then(|| set.by_time.pop_first())??;
+        set.by_alarm.remove(&alarm);
+        Some(alarm)
     }
 }
 
 impl Ingest {
-    /// Looks at something at this time, or somewhat later.
-    ///
-    /// What it looks at is in the journal, so that a lost alarm costs a delay and nothing else.
-    pub(crate) fn ring_at(&self, alarm: Alarm, at: Timestamp) {
-        if !self.alarms().set(&alarm, at) {
-            return;
+    /// Tells what had to wait when its time has come, for ever; first what had to wait when the last
+    /// process ended.
+    pub async fn watch(&self) {
+        while let Err(refusal) = self.resume().await {
+            debug!(code = refusal.code(), "accounts are not looked after yet");
+            sleep(AGAIN).await;
         }
-        let ingest = self.clone();
-        tokio::spawn(async move {
-            tokio::time::sleep(ingest.until(at)).await;
-            if !ingest.alarms().take(&alarm, at) {
-                return;
+        let mut ringing = JoinSet::new();
+        loop {
+            let wait = self.alarms().next().map_or(WAIT_MAX, |at| self.until(at));
+            // An earlier one makes it look again, as the end of the wait does.
+            let _ = timeout(wait, self.alarms().earlier.notified()).await;
+            while let Some(alarm) = self.alarms().take_due(self.clock().now()) {
+                if ringing.len() >= RINGING_MAX {
+                    ringing.join_next().await;
+                }
+                let ingest = self.clone();
+                ringing.spawn(async move { ingest.ring(alarm).await });
             }
-            let failed = match &alarm {
-                Alarm::Campaign(tenant, campaign) => {
-                    let rung = ingest.revisit_campaign(tenant, campaign).await;
-                    rung.err().map(|problem| problem.code())
-                }
-                Alarm::Account(tenant, account) => {
-                    let rung = ingest.revisit_account(tenant, account).await;
-                    rung.err().map(|refusal| refusal.code())
-                }
-            };
-            if let Some(code) = failed {
-                debug!(code, "an alarm came to nothing");
-                if code != Unavailable::Closed.code() {
-                    let again = ingest.clock().now().checked_add(AGAIN);
-                    ingest.ring_at(alarm, again.unwrap_or(Timestamp::MAX));
-                }
+            while ringing.try_join_next().is_some() {}
+        }
+    }
+
+    async fn ring(&self, alarm: Alarm) {
+        let failed = match &alarm {
+            Alarm::Campaign(tenant, campaign) => {
+                let rung = self.revisit_campaign(tenant, campaign).await;
+                rung.err().map(|problem| problem.code())
             }
-        });
+            Alarm::Account(tenant, account) => {
+                let rung = self.revisit_account(tenant, account).await;
+                rung.err().map(|refusal| refusal.code())
+            }
+        };
+        if let Some(code) = failed {
+            debug!(code, "an alarm came to nothing");
+            if code != Unavailable::Closed.code() {
+                let again = self.clock().now().checked_add(AGAIN);
+                self.alarms()
+                    .ring_at(alarm, again.unwrap_or(Timestamp::MAX));
+            }
+        }
     }
 
     fn until(&self, at: Timestamp) -> Duration {
         let millis = at.as_millis() - self.clock().now().as_millis();
-        Duration::from_millis(u64::try_from(millis).unwrap_or_default())
+        Duration::from_millis(u64::try_from(millis).unwrap_or_default()).min(WAIT_MAX)
     }
 }
 
 /// How long it is until an alarm that came to nothing rings again.
 const AGAIN: Duration = Duration::from_secs(1);
+/// How long at most nobody looks at the alarms: a clock may be set.
+const WAIT_MAX: Duration = Duration::from_mins(1);
+/// The most alarms that are followed at once.
+const RINGING_MAX: usize = 16;
 /// The most alarms at once.
 const ALARMS_MAX: usize = 100_000;

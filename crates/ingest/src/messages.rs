@@ -8,7 +8,7 @@ use switchboard_event::{
     Accepted, Event, Maker, MessageKey, MessageState, Rejected, TenantId, Timestamp,
 };
 use switchboard_journal::{Change, Expect, Journal, Key, ReadError, VALUES_MAX, Value};
-use tracing::{error, warn};
+use tracing::{debug, error, warn};
 
 use crate::outcome::Unavailable;
 use crate::source::Fact;
@@ -66,7 +66,10 @@ impl Messages {
             Some(status) if message.state.advance(status) == Verdict::News => {
                 message.state.retries(&status.participant)
             }
-            Some(_) => return Err(Told),
+            Some(status) => {
+                debug!(status = status.status.as_str(), "a status came too late");
+                return Err(Told);
+            }
         };
         message.state.tell(fact.id.clone());
         message.is_changed = true;

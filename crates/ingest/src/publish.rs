@@ -218,7 +218,7 @@ impl Publication<'_> {
             duplicate,
         };
         for (alarm, at) in alarms {
-            self.ingest.ring_at(alarm, at);
+            self.ingest.alarms().ring_at(alarm, at);
         }
         Ok(ids.into_iter().zip(appended).map(receipt).collect())
     }

@@ -9,7 +9,7 @@ use switchboard_ingest::Config;
 use tokio::time::timeout;
 
 use crate::bodies;
-use crate::world::{World, tenant};
+use crate::world::{World, tenant, watched};
 
 #[tokio::test]
 async fn a_state_is_told_shown_and_told_once() {
@@ -80,6 +80,7 @@ async fn a_code_goes_to_the_inner_room_with_its_end() {
 #[tokio::test(start_paused = true)]
 async fn the_last_state_of_a_storm_is_told_after_a_second() {
     let world = World::new();
+    let _watching = world.watched();
     for state in [
         ConnectionState::Connected,
         ConnectionState::Reconnecting,
@@ -113,7 +114,7 @@ async fn a_state_that_waits_when_the_process_ends_is_told_by_the_next_one() {
     let next = world.successor();
     world.pass(Duration::from_secs(5));
 
-    next.resume().await.unwrap();
+    let _watching = watched(&next);
 
     until_told(&world, 3).await;
     assert_eq!(world.told().await[2].1["status"], "Failed");
@@ -144,6 +145,7 @@ async fn an_account_that_falls_silent_is_stale_until_something_comes_from_it() {
         account_silence_max: Some(Duration::from_mins(10)),
         ..Config::default()
     });
+    let _watching = world.watched();
     let connected = is(ConnectionState::Connected);
     world
         .ingest

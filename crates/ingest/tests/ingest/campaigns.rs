@@ -338,6 +338,7 @@ async fn statuses_that_name_their_campaign_count_for_it_whoever_tells_them() {
 #[tokio::test(start_paused = true)]
 async fn what_comes_after_the_end_is_told_at_most_once_a_second_and_the_last_for_certain() {
     let world = World::new();
+    let _watching = world.watched();
     world
         .campaign("c/start", &json!({"totalRecipients": 5}))
         .await;

@@ -19,6 +19,7 @@ use switchboard_ingest::{
     ApiKey, Config, Endpoints, Ingest, KeyHash, MetaEndpoint, Parts, Reach, Scope, Scopes,
 };
 use switchboard_journal::{Journal, MemoryConfig, MemoryJournal};
+use tokio::task::JoinSet;
 use tower_service::Service;
 
 use crate::logs::LOG;
@@ -101,6 +102,11 @@ impl World {
             journal,
             passed,
         }
+    }
+
+    /// Tells what had to wait when its time has come, until this is dropped.
+    pub(crate) fn watched(&self) -> JoinSet<()> {
+        watched(&self.ingest)
     }
 
     /// The ingest of a process that begins with what the journal holds.
@@ -262,6 +268,13 @@ impl Answer {
             assert!(problem[member].is_string(), "{problem}");
         }
     }
+}
+
+pub(crate) fn watched(ingest: &Ingest) -> JoinSet<()> {
+    let ingest = ingest.clone();
+    let mut watching = JoinSet::new();
+    watching.spawn(async move { ingest.watch().await });
+    watching
 }
 
 pub(crate) fn tenant(name: &str) -> TenantId {
