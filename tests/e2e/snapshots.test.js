@@ -73,6 +73,16 @@ test('a flow and a published campaign are shown as they stand', async () => {
   assert.deepEqual(Object.keys(campaign.snapshot), ['campaign:paused', 'campaign:progress', 'campaign:started']);
 });
 
+test('a binary value in a snapshot comes as an attachment', async () => {
+  const data = { flowId: 'f-2', executionId: 'e-1', thumbnail: { $binary: 'AQID' } };
+  await server.published({ event: 'flow:execution:started', data });
+  const client = await server.connect({ rooms: ['*'] });
+
+  const { snapshot } = await client.request('subscribe:flow', 'f-2');
+
+  assert.deepEqual([...snapshot['flow:execution:started'].thumbnail], [1, 2, 3]);
+});
+
 test('what is live never brings a screen behind the snapshot that it was shown', async () => {
   const clients = await Promise.all(
     Array.from({ length: 8 }, (_, index) => server.connect({ user: `viewer-${index}`, rooms: ['*'] })),

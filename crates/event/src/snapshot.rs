@@ -17,6 +17,10 @@ use crate::payload::ConnectionStatus;
 use crate::room::{Room, RoomKind};
 use crate::time::Timestamp;
 
+/// The longest payload that is shown, in bytes. The five values of a room are one ack, for which a
+/// connection's own queue must have space.
+pub const SNAPSHOT_DATA_LEN_MAX: usize = 64 << 10;
+
 /// How one value of a snapshot changes with an event.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct SnapshotChange {
@@ -148,7 +152,10 @@ fn cleared(key: SnapshotKey) -> SnapshotChange {
 }
 
 fn set(event: &Event, key: SnapshotKey, slot: Slot) -> SnapshotChange {
-    let data: Option<&RawValue> = serde_json::from_slice(event.data()).ok();
+    // Nothing instead of what was before it, which is no longer true.
+    let is_short = event.data().len() <= SNAPSHOT_DATA_LEN_MAX;
+    let data = is_short.then(|| serde_json::from_slice(event.data()).ok());
+    let data: Option<&RawValue> = data.flatten();
     let value = data.map(|data| {
         state::write(&Written {
             event: event.name(),

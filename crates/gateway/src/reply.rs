@@ -3,6 +3,7 @@
 use serde::Serialize;
 use serde_json::json;
 use switchboard_engine::{AckId, SocketHandle};
+use switchboard_event::binary::{self, BINARIES_MAX, Split};
 use switchboard_event::{InvalidRoom, Position, Room};
 use switchboard_hub::Denied;
 use switchboard_journal::{ReadError, SessionError};
@@ -139,7 +140,13 @@ pub(crate) fn answer<T: Serialize>(
     match (outcome, ack) {
         (Ok(value), Some(ack)) => {
             let text = serde_json::to_string(&value).expect("replies have text keys");
-            handle.ack(ack, &[text.as_bytes()], Vec::new());
+            // A snapshot holds payloads as they were published. If all of them together have more
+            // binary values than a client takes, they stay as they are.
+            let split = binary::split(text.as_bytes());
+            match split.filter(|split| split.attachments.len() <= BINARIES_MAX) {
+                Some(Split { data, attachments }) => handle.ack(ack, &[&data], attachments),
+                None => handle.ack(ack, &[text.as_bytes()], Vec::new()),
+            };
         }
         (Ok(_), None) => {}
         (Err(refused), Some(ack)) => {

@@ -152,6 +152,20 @@ fn what_does_not_go_to_the_room_is_not_in_its_snapshot() {
 }
 
 #[test]
+fn what_is_too_long_to_be_shown_takes_away_what_was_before_it() {
+    let mut world = World::default();
+    world.hears("campaign:progress", r#"{"campaignId":"7"}"#);
+
+    let long = format!(
+        r#"{{"campaignId":"7","note":"{}"}}"#,
+        "x".repeat(SNAPSHOT_DATA_LEN_MAX)
+    );
+    world.hears("campaign:progress", &long);
+
+    assert!(world.shows("campaign:7").is_empty());
+}
+
+#[test]
 fn whoever_is_excepted_from_an_event_can_be_told_from_its_value() {
     let mut except = draft(
         "flow:execution:started",

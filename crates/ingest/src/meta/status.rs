@@ -65,26 +65,14 @@ pub(super) fn map(context: &Context<'_>, status: Node<'_>) -> Result<Item, Ignor
         happened("message:status:update"),
         &known.update(context, progress),
     )?;
-    // The same status at another time is told anew: after a failure it is a retry.
-    let time = status.text("timestamp").unwrap_or_default();
-    let told = format!("{}@{time}", progress.as_str());
-    let id = context.id(Happened {
-        status: &told,
-        ..happened("message:status:update")
-    })?;
-    let message: Id = known.message_id.parse().map_err(|_| Ignored::Malformed)?;
-    let message = MessageKey::new(&message);
+    let fact = known.fact(
+        context,
+        status,
+        &happened("message:status:update"),
+        progress,
+    )?;
     Ok(Item {
-        fact: Some(Fact {
-            message: message.clone(),
-            id,
-            status: Some(MessageFact {
-                message,
-                participant: known.party.participant().into(),
-                status: progress,
-                campaign: known.campaign_id.clone(),
-            }),
-        }),
+        fact: Some(fact),
         drafts: vec![named, update],
     })
 }
@@ -146,6 +134,34 @@ impl Known {
             time,
             subject: self.subject(context),
         }
+    }
+
+    /// The same status at another time is told anew: after a failure it is a retry.
+    fn fact(
+        &self,
+        context: &Context<'_>,
+        status: Node<'_>,
+        happened: &Happened<'_>,
+        progress: Progress,
+    ) -> Result<Fact, Ignored> {
+        let time = status.text("timestamp").unwrap_or_default();
+        let told = format!("{}@{time}", progress.as_str());
+        let id = context.id(Happened {
+            status: &told,
+            ..*happened
+        })?;
+        let message: Id = self.message_id.parse().map_err(|_| Ignored::Malformed)?;
+        let message = MessageKey::new(&message);
+        Ok(Fact {
+            message: message.clone(),
+            id,
+            status: Some(MessageFact {
+                message,
+                participant: self.party.participant().into(),
+                status: progress,
+                campaign: self.campaign_id.clone(),
+            }),
+        })
     }
 
     fn update<'a>(&'a self, context: &'a Context<'_>, progress: Progress) -> Update<'a> {
