@@ -211,13 +211,6 @@ async fn bodies_that_cannot_be_meant_are_refused_by_field() {
 async fn an_order_needs_no_body_and_a_key_for_all_tenants_needs_a_tenant() {
     let world = World::new();
     let start = json!({"totalRecipients": 1, "tenant": "acme"});
-    let post = |path: &str, key: &str, body: String| {
-        Request::post(format!("/v1/campaigns/{path}"))
-            .header("authorization", format!("Bearer {key}"))
-            .header("content-type", "application/json")
-            .body(Body::from(body))
-            .unwrap()
-    };
 
     let answer = world
         .ask(post("c/start", EVERYONE_KEY, start.to_string()))
@@ -289,6 +282,44 @@ async fn producers_on_several_connections_at_once_lose_and_repeat_nothing() {
         .map(|(_, data)| data["progress"]["sent"].as_u64().unwrap())
         .collect();
     assert_eq!(marks, (1..=20).map(|mark| mark * 80).collect::<Vec<_>>());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn nodes_that_count_at_once_lose_and_repeat_nothing() {
+    let world = World::new();
+    world
+        .campaign("c/start", &json!({"totalRecipients": 400}))
+        .await;
+    let mut posts = JoinSet::new();
+    for node in [world.ingest.clone(), world.successor()] {
+        posts.spawn(async move {
+            // Both post everything, each until it is answered.
+            for from in (0..400).step_by(10) {
+                let body = results(from..from + 10, "Sent").to_string();
+                loop {
+                    let request = post("c/results", ACME_KEY, body.clone());
+                    match World::ask_of(&node, request).await.status.as_u16() {
+                        200 => break,
+                        status => assert_eq!(status, 503),
+                    }
+                }
+            }
+        });
+    }
+
+    while let Some(ended) = posts.join_next().await {
+        ended.unwrap();
+    }
+
+    let told = world.told().await;
+    let completed: Vec<_> = told
+        .iter()
+        .filter(|(name, _)| name == "campaign:completed")
+        .collect();
+    assert_eq!(completed.len(), 1);
+    assert_eq!(completed[0].1["stats"]["sentCount"], 400);
+    let marks = told.iter().filter(|(name, _)| name == "campaign:progress");
+    assert_eq!(marks.count(), 20);
 }
 
 #[tokio::test]
@@ -416,4 +447,12 @@ fn results(messages: std::ops::Range<u32>, status: &str) -> Value {
         .map(|message| json!({"messageId": format!("m-{message}"), "status": status}))
         .collect();
     json!({ "results": results })
+}
+
+fn post(path: &str, key: &str, body: String) -> Request<Body> {
+    Request::post(format!("/v1/campaigns/{path}"))
+        .header("authorization", format!("Bearer {key}"))
+        .header("content-type", "application/json")
+        .body(Body::from(body))
+        .unwrap()
 }

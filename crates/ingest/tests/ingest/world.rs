@@ -117,7 +117,7 @@ impl World {
         Ingest::new(Parts {
             journal: Arc::clone(&self.journal) as Arc<dyn Journal>,
             catalogue: Arc::new(Catalogue::new(CatalogueConfig::default()).unwrap()),
-            keys: Vec::new(),
+            keys: keys(),
             single_tenant: None,
             endpoints: Endpoints {
                 meta: BTreeMap::from([("acme-cloud".to_owned(), endpoint("acme"))]),
