@@ -249,12 +249,13 @@ impl Wish {
                 .order(id, order, end)
                 .map_err(|refused| conflict(&refused))?,
             Self::Count(results) => {
-                if tally.campaign(id).is_none() {
+                let Some(before) = tally.campaign(id).cloned() else {
                     return Err(conflict(&CampaignRefused::Unknown));
-                }
+                };
                 for (index, (message, progress)) in results.iter().enumerate() {
                     let news = tally.count(id, message, *progress).map_err(|refused| {
-                        conflict(&refused).with_field(Some(format!("results[{index}]")))
+                        conflict(&before.refuse_more(refused))
+                            .with_field(Some(format!("results[{index}]")))
                     })?;
                     counted.counted += usize::from(news);
                     counted.known += usize::from(!news);

@@ -322,6 +322,18 @@ impl Campaign {
         }
     }
 
+    /// Why a message cannot count that was refused after others of the same batch had counted: where
+    /// the campaign is without them is what its producer knows.
+    pub fn refuse_more(&self, refused: CampaignRefused) -> CampaignRefused {
+        if self.phase.is_finished() {
+            return refused;
+        }
+        CampaignRefused::BeyondTotal {
+            phase: self.phase,
+            total: self.total,
+        }
+    }
+
     /// Where it is.
     pub fn phase(&self) -> Phase {
         self.phase

@@ -139,7 +139,7 @@ async fn what_is_impossible_is_a_409_with_the_state() {
     );
     assert_eq!(
         refused("c/results", results(0..3, "Sent")).await,
-        said("campaign_finished", "Completed", "results[2]")
+        said("campaign_total_exceeded", "Running", "results[2]")
     );
     // Nothing of it was counted.
     let answer = world.campaign("c/complete", &json!({})).await.json();
