@@ -195,6 +195,23 @@ const WAYS = {
       return [];
     },
   },
+  '/v1/campaigns/{id}/{verb}': {
+    'of the same id': async () => {
+      const id = `campaign-of-both-${MARKS.globex}`;
+      const start = (/** @type {string} */ key) =>
+        server.post(`/v1/campaigns/${id}/start`, { totalRecipients: 2 }, { key });
+      assert.equal((await start(acme.key)).status, 200);
+      // Of the other nothing is known: this one begins, and counts for itself.
+      const results = { results: [{ messageId: 'm', status: 'Sent' }] };
+      const unknown = await server.post(`/v1/campaigns/${id}/results`, results, { key: globex.key });
+      assert.equal(unknown.body.state, 'Unknown');
+      assert.equal((await start(globex.key)).status, 200);
+      const { body } = await server.post(`/v1/campaigns/${id}/results`, results, { key: globex.key });
+      assert.equal(body.counted, 1);
+      return body;
+    },
+    'in the name of the other': () => refused('/v1/campaigns/c/start', { totalRecipients: 1, tenant: 'acme' }),
+  },
   '/v1/revocations': {
     'of the same user': async () => {
       await arrives(globex, {});

@@ -2,7 +2,7 @@
 
 use crate::event::{Audience, Event, EventParts};
 use crate::id::Id;
-use crate::message::{MessageKey, MessageState};
+use crate::message::{MessageFact, MessageKey, MessageState};
 use crate::rejected::Rejected;
 use crate::room::Room;
 
@@ -23,6 +23,18 @@ pub struct AcceptedEvent {
     /// The state key under which [`MessageState::of`] this event belongs, in the same batch: later
     /// events about the message go where this one went.
     pub message: Option<MessageKey>,
+    /// What it says of a message's status, if it does.
+    pub fact: Option<MessageFact>,
+}
+
+impl Accepted {
+    /// What it says of a message's status, if it does.
+    pub fn fact(&self) -> Option<&MessageFact> {
+        match self {
+            Self::Event(accepted) => accepted.fact.as_ref(),
+            Self::NeedsMessage(needs) => needs.fact(),
+        }
+    }
 }
 
 impl AcceptedEvent {
@@ -42,15 +54,27 @@ pub struct NeedsMessage {
     parts: EventParts,
     message: Id,
     fallback: Vec<Room>,
+    fact: Option<MessageFact>,
 }
 
 impl NeedsMessage {
-    pub(crate) fn new(parts: EventParts, message: Id, fallback: Vec<Room>) -> Self {
+    pub(crate) fn new(
+        parts: EventParts,
+        message: Id,
+        fallback: Vec<Room>,
+        fact: Option<MessageFact>,
+    ) -> Self {
         Self {
             parts,
             message,
             fallback,
+            fact,
         }
+    }
+
+    /// What it says of the message's status, if it does.
+    pub fn fact(&self) -> Option<&MessageFact> {
+        self.fact.as_ref()
     }
 
     /// The message that the event is about.

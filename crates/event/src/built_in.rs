@@ -5,10 +5,11 @@ use serde::de::DeserializeOwned;
 
 use crate::payload::{
     CampaignCompleted, CampaignFailed, CampaignPaused, CampaignProgress, CampaignResumed,
-    CampaignStarted, ContactCreated, ContactDeleted, ContactUpdated, FlowCompleted, FlowFailed,
-    FlowStarted, MessageDelivered, MessageFailed, MessageRead, MessageReceived, MessageSent,
-    MessageStatusUpdate, Pong, SystemNotification, TeamActivity, TypingIndicator,
-    WhatsappConnectionStatus, WhatsappDisconnected, WhatsappQrGenerated, WhatsappReady,
+    CampaignStarted, CampaignStatsUpdate, ContactCreated, ContactDeleted, ContactUpdated,
+    FlowCompleted, FlowFailed, FlowStarted, MessageDelivered, MessageFailed, MessageRead,
+    MessageReceived, MessageSent, MessageStatusUpdate, Pong, SystemNotification, TeamActivity,
+    TypingIndicator, WhatsappConnectionStatus, WhatsappDisconnected, WhatsappQrGenerated,
+    WhatsappReady,
 };
 use crate::shape::ObjectShape;
 
@@ -84,6 +85,7 @@ built_in! {
     "campaign:started": CampaignStarted => Rooms(CAMPAIGN),
     "campaign:progress": CampaignProgress => Rooms(CAMPAIGN),
     "campaign:completed": CampaignCompleted => Rooms(CAMPAIGN),
+    "campaign:stats": CampaignStatsUpdate => Rooms(CAMPAIGN),
     "campaign:paused": CampaignPaused => Rooms(CAMPAIGN),
     "campaign:resumed": CampaignResumed => Rooms(CAMPAIGN),
     "campaign:failed": CampaignFailed => Rooms(CAMPAIGN),

@@ -3,6 +3,7 @@
 mod audience;
 mod config;
 mod entry;
+mod fact;
 mod stamp;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -156,6 +157,7 @@ impl Catalogue {
         } else {
             None
         };
+        let fact = fact::of(&entry.name, &draft.data);
         let parts = |audience| {
             Ok(EventParts {
                 fingerprint: fingerprint(&draft),
@@ -172,6 +174,7 @@ impl Catalogue {
             Resolved::Known(audience) => Accepted::Event(AcceptedEvent {
                 event: Event::from_parts(parts(audience)?),
                 message,
+                fact,
             }),
             Resolved::OfMessage {
                 message,
@@ -183,7 +186,7 @@ impl Catalogue {
                     rooms: added,
                     except,
                 };
-                Accepted::NeedsMessage(NeedsMessage::new(parts(audience)?, message, fallback))
+                Accepted::NeedsMessage(NeedsMessage::new(parts(audience)?, message, fallback, fact))
             }
         })
     }

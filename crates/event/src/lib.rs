@@ -10,6 +10,8 @@
 //! - [`event`]: what a draft becomes. Nothing validates again after it.
 //! - [`message`]: what is remembered of a message. [`binary`]: binary values in payloads.
 //! - [`order`]: what the server tells its own nodes; [`revoked`]: what is remembered of it.
+//! - [`machine`]: the state machines of messages, campaigns and connections.
+//! - [`snapshot`]: the current values of a room, and which event changes them.
 //! - [`shape`], [`payload`], [`built_in`]: the contract, each payload described once.
 //!
 //! Pure: no I/O, no clock of its own, no randomness. What depends on those is an argument.
@@ -25,6 +27,7 @@ pub mod event;
 mod field;
 pub mod id;
 mod json;
+pub mod machine;
 pub mod message;
 pub mod order;
 pub mod payload;
@@ -33,6 +36,7 @@ pub mod rejected;
 pub mod revoked;
 pub mod room;
 pub mod shape;
+pub mod snapshot;
 pub mod template;
 pub mod time;
 
@@ -46,7 +50,7 @@ pub use clock::Clock;
 pub use draft::Draft;
 pub use event::{Audience, Event, EventParts};
 pub use id::{EventId, ID_LEN_MAX, Id, InvalidId, TenantId, UserId};
-pub use message::{InvalidMessageState, MessageKey, MessageState};
+pub use message::{InvalidMessageState, MessageFact, MessageKey, MessageState};
 pub use order::{InvalidOrder, InvalidTokenId, Invalidation, Order, Revocation, TokenId};
 pub use position::{Epoch, InvalidPosition, Offset, Position};
 pub use rejected::Rejected;

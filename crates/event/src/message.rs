@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::event::{AUDIENCE_ROOMS_MAX, Event};
 use crate::id::{EventId, Id};
+use crate::machine::message::{Progress, Verdict};
 use crate::room::Room;
 
 /// The state key of a message, within its tenant: `message:{id}`.
@@ -45,11 +46,44 @@ pub struct MessageState {
     /// a gateway tells the same again for longer than records are kept.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     told: Vec<EventId>,
+    /// How far it got with whom, in the order in which they were first told of. Of a message to one
+    /// contact there is one entry.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    reached: Vec<Reached>,
+}
+
+/// How far a message got with somebody.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
+struct Reached {
+    /// Who of a group; empty outside of one.
+    #[serde(default, skip_serializing_if = "str::is_empty")]
+    participant: Box<str>,
+    status: Progress,
+    /// How often it failed and was overcome.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    retries: u32,
+}
+
+/// The status of a message, as an event or a gateway tells it.
+#[derive(Clone)]
+pub struct MessageFact {
+    /// Which message.
+    pub message: MessageKey,
+    /// Who of a group; empty outside of one.
+    pub participant: Box<str>,
+    /// How far it got.
+    pub status: Progress,
+    /// The campaign that the message belongs to.
+    pub campaign: Option<Id>,
 }
 
 /// How much that was told of one message is remembered: more than a conversation ever has, and
 /// enough for the statuses of a group's members. Beyond it the oldest is forgotten.
 pub const TOLD_MAX: usize = 128;
+
+/// Of how many members of a group it is remembered how far one message got. Beyond it the oldest is
+/// forgotten.
+pub const PARTICIPANTS_MAX: usize = 256;
 
 /// Bytes that are no state of a message, or that of a newer version.
 #[derive(Debug, thiserror::Error)]
@@ -78,6 +112,7 @@ impl MessageState {
         Self {
             rooms,
             told: Vec::new(),
+            reached: Vec::new(),
         }
     }
 
@@ -102,6 +137,45 @@ impl MessageState {
     /// Whether a gateway has told this already.
     pub fn is_told(&self, id: &EventId) -> bool {
         self.told.contains(id)
+    }
+
+    /// Takes the status of a message. What it says is news, or else nothing changes.
+    pub fn advance(&mut self, fact: &MessageFact) -> Verdict {
+        let known = |one: &&mut Reached| one.participant == fact.participant;
+        let Some(reached) = self.reached.iter_mut().find(known) else {
+            if self.reached.len() >= PARTICIPANTS_MAX {
+                self.reached.remove(0);
+            }
+            self.reached.push(Reached {
+                participant: fact.participant.clone(),
+                status: fact.status,
+                retries: 0,
+            });
+            return Verdict::News;
+        };
+        let verdict = fact.status.after(Some(reached.status));
+        if verdict == Verdict::News {
+            if reached.status == Progress::Failed {
+                reached.retries = reached.retries.saturating_add(1);
+            }
+            reached.status = fact.status;
+        }
+        verdict
+    }
+
+    /// How far the message got with somebody, as far as is known.
+    pub fn reached(&self, participant: &str) -> Option<Progress> {
+        let reached = self.reached.iter();
+        let mut reached = reached.filter(|one| &*one.participant == participant);
+        reached.next().map(|one| one.status)
+    }
+
+    /// How often the message failed with somebody and was overcome: what was told before it happens
+    /// anew after it.
+    pub fn retries(&self, participant: &str) -> u32 {
+        let reached = self.reached.iter();
+        let mut reached = reached.filter(|one| &*one.participant == participant);
+        reached.next().map_or(0, |one| one.retries)
     }
 
     /// Reads what [`to_bytes`](Self::to_bytes) wrote.
@@ -135,6 +209,17 @@ impl MessageState {
             .expect("text and numbers are always JSON")
             .into()
     }
+}
+
+impl fmt::Debug for MessageFact {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "MessageFact({})", self.status.as_str())
+    }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde wants it")]
+fn is_zero(number: &u32) -> bool {
+    *number == 0
 }
 
 #[derive(Deserialize)]

@@ -16,7 +16,7 @@ mod whatsapp;
 
 pub use campaign::{
     CampaignCompleted, CampaignCounts, CampaignFailed, CampaignPaused, CampaignProgress,
-    CampaignResumed, CampaignStarted, CampaignStats, CampaignSummary,
+    CampaignResumed, CampaignStarted, CampaignStats, CampaignStatsUpdate, CampaignSummary,
 };
 pub use contact::{Contact, ContactCreated, ContactDeleted, ContactUpdated, TypingIndicator};
 pub use flow::{FlowCompleted, FlowFailed, FlowResult, FlowResultStatus, FlowStarted};

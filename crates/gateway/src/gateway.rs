@@ -12,6 +12,7 @@ use switchboard_engine::{
     Incoming, Refusal,
 };
 use switchboard_event::{Catalogue, Clock, Position, Room};
+use switchboard_hub::Grant;
 use switchboard_journal::{Journal, ReadError, Sessions};
 use tokio::time::MissedTickBehavior;
 use tracing::{debug, error, info, warn};
@@ -31,6 +32,7 @@ use crate::recovery::{Claim, NotAdmitted, Recovery};
 use crate::replay::replay;
 use crate::reply::{Refused, Subscribed, answer};
 use crate::session::{Entry, Membership, Session};
+use crate::snapshot::{self, Snapshot};
 use crate::unauthorized::Unauthorized;
 
 /// Serves the clients of a journal: authenticates, grants, fans out.
@@ -296,8 +298,10 @@ impl Gateway {
         after: Option<Position>,
         ack: Option<AckId>,
     ) -> Handling {
-        // From before the join, so that no live event comes before what it follows.
-        let held = after.map(|_| Held::begin(&session.handle));
+        // From before the join, so that no live event comes before what it follows: a replay, or a
+        // snapshot that is older.
+        let must_wait = after.is_some() || snapshot::is_of(&room);
+        let held = must_wait.then(|| Held::begin(&session.handle));
         let (gateway, session) = (Arc::clone(self), Arc::clone(session));
         let name = event.name.clone();
         Handling::later(async move {
@@ -325,6 +329,7 @@ impl Gateway {
         let orders = session.lane.orders();
         let identity = session.identity();
         let ticket = self.access.ticket(&identity, room.clone()).await?;
+        let inner = ticket.link.as_ref().map(Grant::room);
         let Entry { membership, joined } = session.subscribe(&ticket, self.limits.rooms_max())?;
         debug!(socket = %session.socket_id(), room = room.name(), "joined");
         let is_new = !joined.is_empty();
@@ -338,7 +343,12 @@ impl Gateway {
             }
             self.settle(session, &membership, is_new, after).await
         };
-        let next = settled.await.inspect_err(|_| {
+        let told = async {
+            let next = settled.await?;
+            let rooms = std::iter::once(room).chain(inner);
+            Ok::<_, Refused>((next, self.show(session, rooms).await?))
+        };
+        let (next, snapshot) = told.await.inspect_err(|_| {
             session.leave(&joined);
             session.lane.release(session, &joined);
         })?;
@@ -353,7 +363,17 @@ impl Gateway {
             Some(after) => membership.from.max(after.offset),
             None => membership.from,
         };
-        Ok(Subscribed::new(room.name(), session.position(from), next))
+        let position = session.position(from);
+        Ok(Subscribed::new(room.name(), position, next, snapshot))
+    }
+
+    /// What is so now in rooms that the session is in.
+    async fn show(
+        &self,
+        session: &Session,
+        rooms: impl Iterator<Item = &Room>,
+    ) -> Result<Snapshot, Refused> {
+        Ok(snapshot::read(&*self.journal, session, rooms, self.clock.now()).await?)
     }
 
     /// What comes between a join and its ack: it is written down, so that no crash forgets it, and

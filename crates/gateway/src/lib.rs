@@ -12,7 +12,7 @@
 //! - `present`: the clients of a partition; `lifetime`: what happens when their tokens end, and
 //!   `refresh` when they are renewed.
 //! - `order`: the records that end rights; `revocation`: those from before a token was shown.
-//! - `replay`: what a room said before a client joined it.
+//! - `replay`: what a room said before a client joined it; `snapshot`: what is so in it now.
 //! - `missed`: what a line was not sent yet; `recovery`: coming back to it after a reconnect;
 //!   `catch_up`: reading it because the client is slow.
 //! - `lane`: one partition's hub and the task that fans its records out.
@@ -46,6 +46,7 @@ mod replay;
 mod reply;
 mod revocation;
 mod session;
+mod snapshot;
 mod unauthorized;
 
 pub use access::Access;

@@ -4,11 +4,13 @@ use serde::Serialize;
 use serde_json::json;
 use switchboard_access::Unavailable;
 use switchboard_engine::{AckId, SocketHandle};
+use switchboard_event::binary::{self, BINARIES_MAX, Split};
 use switchboard_event::{InvalidRoom, Position, Room};
 use switchboard_hub::Denied;
 use switchboard_journal::{ReadError, SessionError};
 
 use crate::limits::Excess;
+use crate::snapshot::Snapshot;
 use crate::unauthorized::Unauthorized;
 
 /// Why a client's event had no effect. One function, [`code`](Self::code), turns it into what goes
@@ -57,17 +59,22 @@ pub(crate) struct Subscribed {
     /// What was asked for is longer than one answer: subscribe again after this position.
     #[serde(skip_serializing_if = "Option::is_none")]
     next: Option<String>,
-    snapshot: serde_json::Map<String, serde_json::Value>,
+    snapshot: Snapshot,
 }
 
 impl Subscribed {
-    pub(crate) fn new(room: &str, position: Position, next: Option<Position>) -> Self {
+    pub(crate) fn new(
+        room: &str,
+        position: Position,
+        next: Option<Position>,
+        snapshot: Snapshot,
+    ) -> Self {
         Self {
             ok: true,
             room: room.into(),
             position: position.to_string(),
             next: next.map(|position| position.to_string()),
-            snapshot: serde_json::Map::new(),
+            snapshot,
         }
     }
 }
@@ -139,7 +146,13 @@ pub(crate) fn answer<T: Serialize>(
     match (outcome, ack) {
         (Ok(value), Some(ack)) => {
             let text = serde_json::to_string(&value).expect("replies have text keys");
-            handle.ack(ack, &[text.as_bytes()], Vec::new());
+            // A snapshot holds payloads as they were published. If all of them together have more
+            // binary values than a client takes, they stay as they are.
+            let split = binary::split(text.as_bytes());
+            match split.filter(|split| split.attachments.len() <= BINARIES_MAX) {
+                Some(Split { data, attachments }) => handle.ack(ack, &[&data], attachments),
+                None => handle.ack(ack, &[text.as_bytes()], Vec::new()),
+            };
         }
         (Ok(_), None) => {}
         (Err(refused), Some(ack)) => {

@@ -24,6 +24,18 @@ pub struct Config {
     pub message_retention: Duration,
     /// How much comes by one API key in a time; may change while it runs.
     pub limits: ProducerLimits,
+    /// After how many results a campaign tells its progress, and at every 5 % of its recipients
+    /// where that is less. Default: 100. Fewer cost more events.
+    pub campaign_progress_every: u64,
+    /// For how long a campaign is known, from its start on. Default: 30 days. Costs a key in the
+    /// journal for each of its messages of that time.
+    pub campaign_retention: Duration,
+    /// For how long the last event of a campaign or a flow is shown to whoever subscribes. Default:
+    /// 30 days. Costs a few keys in the journal for each of them.
+    pub snapshot_retention: Duration,
+    /// After how long without a sign of life a connected account is told to be stale. Default: none,
+    /// never.
+    pub account_silence_max: Option<Duration>,
 }
 
 impl Default for Config {
@@ -35,6 +47,10 @@ impl Default for Config {
             body_timeout: Duration::from_secs(30),
             message_retention: Duration::from_hours(7 * 24),
             limits: ProducerLimits::default(),
+            campaign_progress_every: 100,
+            campaign_retention: Duration::from_hours(30 * 24),
+            snapshot_retention: Duration::from_hours(30 * 24),
+            account_silence_max: None,
         }
     }
 }

@@ -43,7 +43,7 @@ pub(crate) struct Identity<'a> {
     pub(crate) account: &'a str,
     pub(crate) message: &'a str,
     pub(crate) event: &'static str,
-    pub(crate) status: &'static str,
+    pub(crate) status: &'a str,
     pub(crate) participant: &'a str,
 }
 

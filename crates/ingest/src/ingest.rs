@@ -11,8 +11,11 @@ use switchboard_journal::Journal;
 use tokio::time::{Instant, MissedTickBehavior, timeout};
 use tracing::{debug, warn};
 
+use crate::accounts::Heard;
+use crate::alarms::Alarms;
 use crate::api_key::ApiKey;
 use crate::body::BodyReader;
+use crate::campaigns;
 use crate::config::Config;
 use crate::draft::DRAFTS_MAX;
 use crate::events;
@@ -26,6 +29,7 @@ use crate::producers;
 use crate::publish::Publication;
 use crate::source::Item;
 use crate::stats::{IngestCounts, IngestStats};
+use crate::turns::Turns;
 use crate::webhook::{self, Endpoints};
 
 /// Takes events from producers and webhooks into the journal. Cheap to clone.
@@ -62,6 +66,9 @@ struct Shared {
     stats: IngestStats,
     bodies: BodyReader,
     webhook_bodies: BodyReader,
+    turns: Turns,
+    alarms: Alarms,
+    heard: Heard,
 }
 
 impl Ingest {
@@ -92,6 +99,9 @@ impl Ingest {
             clock,
             limits: Limits::new(&config.limits),
             config,
+            turns: Turns::default(),
+            alarms: Alarms::default(),
+            heard: Heard::default(),
             stats: IngestStats::default(),
             bodies: BodyReader::new(body_len_max, bodies_len_max, body_timeout),
             webhook_bodies: BodyReader::new(webhook_body_len_max, bodies_len_max, body_timeout),
@@ -223,6 +233,11 @@ impl Ingest {
         items: Vec<Item>,
         maker: Maker,
     ) -> Vec<Result<Receipt, Refused>> {
+        self.publication(tenant, maker).run(items).await
+    }
+
+    /// A publication of this tenant, now.
+    pub(crate) fn publication<'a>(&'a self, tenant: &'a TenantId, maker: Maker) -> Publication<'a> {
         let Shared {
             journal,
             catalogue,
@@ -230,18 +245,16 @@ impl Ingest {
             config,
             ..
         } = &*self.0;
-        let now = clock.now();
         Publication {
+            ingest: self,
             journal: &**journal,
             catalogue,
             config,
             stats: self.stats(),
             tenant,
-            now,
+            now: clock.now(),
             maker,
         }
-        .run(items)
-        .await
     }
 
     /// The event's name, if it is one of ours: anything else is a word that a producer made up.
@@ -284,6 +297,22 @@ impl Ingest {
         &self.0.clock
     }
 
+    pub(crate) fn turns(&self) -> &Turns {
+        &self.0.turns
+    }
+
+    pub(crate) fn alarms(&self) -> &Alarms {
+        &self.0.alarms
+    }
+
+    pub(crate) fn last_heard(&self) -> &Heard {
+        &self.0.heard
+    }
+
+    pub(crate) fn config(&self) -> &Config {
+        &self.0.config
+    }
+
     pub(crate) fn bodies(&self) -> &BodyReader {
         &self.0.bodies
     }
@@ -305,9 +334,10 @@ const KEYS_TIMEOUT: Duration = Duration::from_secs(5);
 /// How often it is written down that keys were used.
 const USED_INTERVAL: Duration = Duration::from_mins(1);
 
-fn routes() -> [(&'static str, MethodRouter<Ingest>); 7] {
+fn routes() -> [(&'static str, MethodRouter<Ingest>); 8] {
     [
         ("/v1/events", post(events::post_events)),
+        ("/v1/campaigns/{id}/{verb}", post(campaigns::post_campaign)),
         ("/v1/revocations", post(orders::post_revocations)),
         ("/v1/users/{id}/disconnect", post(orders::post_disconnect)),
         ("/v1/access/invalidate", post(orders::post_invalidate)),

@@ -131,6 +131,7 @@ impl KeyStore<'_> {
                 expect: Expect::Anything,
                 value: Some(last.as_millis().to_string().into()),
                 expires_at: now.checked_add(USED_TTL),
+                event: None,
             };
             self.append(chunk.iter().map(change).collect(), now)
                 .await
@@ -172,6 +173,7 @@ impl KeyStore<'_> {
                 expect: version.map_or(Expect::Absent, Expect::Version),
                 value: Some(Bytes::from(json)),
                 expires_at: None,
+                event: None,
             };
             match self.append(vec![change], now).await {
                 Ok(()) => return self.refresh(now).await,

@@ -3,20 +3,27 @@
 //! # Layout
 //!
 //! - [`Ingest`]: what the side is made of; its router, and `publish` for programs.
-//! - `publish`, with `messages`: the one way from drafts to the journal. `outcome` is what comes of it.
+//! - `publish`, with `queue` and `messages`: the one way from drafts to the journal. `outcome` is
+//!   what comes of it.
 //! - `events`, with `draft`: `POST /v1/events`. `producer`, with `api_key` and `scope`: who asks.
 //! - `producers`: making and revoking API keys; `keys`: those in force, `key_store`: those in the
 //!   journal. `limits`: how much comes by one in a time.
 //! - `orders`, with `administrator` and `form`: what ends rights and connections.
+//! - `campaigns`: `/v1/campaigns`; `tally`: their counts, also those that statuses make. `accounts`:
+//!   the connections of accounts, as gateways tell them. `stage`: from what the machines tell to
+//!   events and snapshots; `turns` and `alarms`: one after the other, and later.
 //! - `webhook`: who may call back; `source`: what every source makes; [`meta`]: Meta's Cloud API;
 //!   `lenient` and `node`: reading what nobody promises.
 //! - `problem`, `body`, `stats`, `config`: how we refuse, how much we read, what we count, the limits.
 //!
 //! Nothing here logs a payload, an address, a message id, or a key.
 
+mod accounts;
 mod administrator;
+mod alarms;
 mod api_key;
 mod body;
+mod campaigns;
 mod config;
 mod derived;
 mod draft;
@@ -37,9 +44,13 @@ mod problem;
 mod producer;
 mod producers;
 mod publish;
+mod queue;
 mod scope;
 mod source;
+mod stage;
 mod stats;
+mod tally;
+mod turns;
 mod webhook;
 
 pub use api_key::{ApiKey, InvalidKeyHash, InvalidKeyId, KeyHash, KeyId};

@@ -3,11 +3,12 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
+use switchboard_event::machine::message::Verdict;
 use switchboard_event::{
     Accepted, Event, Maker, MessageKey, MessageState, Rejected, TenantId, Timestamp,
 };
 use switchboard_journal::{Change, Expect, Journal, Key, ReadError, VALUES_MAX, Value};
-use tracing::{error, warn};
+use tracing::{debug, error, warn};
 
 use crate::outcome::Unavailable;
 use crate::source::Fact;
@@ -53,15 +54,26 @@ impl Messages {
         Ok(Self(messages))
     }
 
-    /// Notes that a source tells this now; an error if it has told it before.
-    pub(crate) fn tell(&mut self, fact: &Fact) -> Result<(), Told> {
+    /// Notes that a source tells this now; an error if it has told it before, or if the message is
+    /// further than that. Says how often the message had failed and was overcome.
+    pub(crate) fn tell(&mut self, fact: &Fact) -> Result<u32, Told> {
         let message = self.0.entry(journal_key(&fact.message)).or_default();
         if message.state.is_told(&fact.id) {
             return Err(Told);
         }
+        let retries = match &fact.status {
+            None => 0,
+            Some(status) if message.state.advance(status) == Verdict::News => {
+                message.state.retries(&status.participant)
+            }
+            Some(status) => {
+                debug!(status = status.status.as_str(), "a status came too late");
+                return Err(Told);
+            }
+        };
         message.state.tell(fact.id.clone());
         message.is_changed = true;
-        Ok(())
+        Ok(retries)
     }
 
     /// Remembers the rooms of the event's message, or finds the event's rooms by its message.
@@ -69,6 +81,18 @@ impl Messages {
     /// What comes earlier in the batch counts as if it had happened. A producer chooses the rooms of
     /// its message, also anew; what a gateway tells of it takes the rooms that are there.
     pub(crate) fn event(&mut self, accepted: &Accepted, maker: Maker) -> Result<Event, Rejected> {
+        let event = self.resolve(accepted, maker)?;
+        if maker == Maker::Producer
+            && let Some(fact) = accepted.fact()
+        {
+            // It goes out as published; what a gateway tells of the message later is held to it.
+            let message = self.0.entry(journal_key(&fact.message)).or_default();
+            message.is_changed |= message.state.advance(fact) == Verdict::News;
+        }
+        Ok(event)
+    }
+
+    fn resolve(&mut self, accepted: &Accepted, maker: Maker) -> Result<Event, Rejected> {
         match accepted {
             Accepted::Event(accepted) => {
                 let Some(key) = &accepted.message else {
@@ -107,19 +131,23 @@ impl Messages {
                     expect: stored.map_or(Expect::Absent, |stored| Expect::Version(stored.version)),
                     value: Some(bytes),
                     expires_at,
+                    event: None,
                 })
             })
             .collect()
     }
 }
 
-/// A source has told this before.
+/// A source has told this before, or what came after it.
 pub(crate) struct Told;
 
 /// The message that an event names, if what is remembered of it counts.
 pub(crate) fn message_key(accepted: &Accepted) -> Option<Key> {
     match accepted {
-        Accepted::Event(accepted) => accepted.message.as_ref().map(journal_key),
+        Accepted::Event(accepted) => {
+            let of_fact = accepted.fact.as_ref().map(|fact| &fact.message);
+            accepted.message.as_ref().or(of_fact).map(journal_key)
+        }
         Accepted::NeedsMessage(needs) => Some(journal_key(&needs.key())),
     }
 }
@@ -138,10 +166,10 @@ fn read_state(stored: &Value) -> Option<MessageState> {
         .ok()
 }
 
-fn unavailable(failure: &ReadError) -> Unavailable {
+pub(crate) fn unavailable(failure: &ReadError) -> Unavailable {
     if *failure == ReadError::Closed {
         return Unavailable::Closed;
     }
-    error!(error = %failure, "could not read what is remembered of messages");
+    error!(error = %failure, "could not read what is remembered");
     Unavailable::Failing
 }

@@ -153,6 +153,7 @@ impl Ingest {
                     expect: Expect::Anything,
                     value: Some(TOKEN_REVOKED.into()),
                     expires_at: Some(expires_at.map_or(longest, after_its_end)),
+                    event: None,
                 }));
             }
             Revocation::User { user, .. } | Revocation::Room { user, .. } => user,
@@ -184,6 +185,7 @@ impl Ingest {
             expect: stored.map_or(Expect::Absent, |stored| Expect::Version(stored.version)),
             value: Some(revocations.to_bytes()),
             expires_at: Some(longest),
+            event: None,
         }))
     }
 }

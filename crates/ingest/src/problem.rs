@@ -6,6 +6,7 @@ use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use http::header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 use serde::Serialize;
+use switchboard_event::machine::campaign::Phase;
 
 /// A refusal on its way out: `application/problem+json`, with the headers that belong to it.
 #[derive(Clone, Debug)]
@@ -14,6 +15,8 @@ pub struct Problem {
     code: &'static str,
     detail: Box<str>,
     field: Option<Box<str>>,
+    /// The state of a campaign that does not allow what was asked.
+    state: State,
     header: Option<Header>,
     /// The event that was refused, for the log.
     event: Option<Box<str>>,
@@ -28,6 +31,14 @@ enum Header {
     RetryAfter { seconds: u32 },
 }
 
+/// What a request was refused for.
+#[derive(Clone, Copy, Debug)]
+enum State {
+    Irrelevant,
+    /// Where a campaign is, if it is known.
+    Campaign(Option<Phase>),
+}
+
 impl Problem {
     /// A problem with a status, a stable code, and what is wrong in a sentence.
     pub fn new(status: StatusCode, code: &'static str, detail: impl Into<String>) -> Self {
@@ -36,6 +47,7 @@ impl Problem {
             code,
             detail: detail.into().into(),
             field: None,
+            state: State::Irrelevant,
             header: None,
             event: None,
             is_field_made_up: false,
@@ -102,6 +114,12 @@ impl Problem {
         self
     }
 
+    /// Names the state that does not allow what was asked.
+    pub(crate) fn with_state(mut self, phase: Option<Phase>) -> Self {
+        self.state = State::Campaign(phase);
+        self
+    }
+
     /// Names the event that was refused. It must be one of ours: this is for the log.
     pub(crate) fn with_event(mut self, event: Option<&str>) -> Self {
         self.event = event.map(Into::into);
@@ -134,6 +152,15 @@ impl Problem {
     }
 }
 
+impl State {
+    fn word(self) -> Option<&'static str> {
+        match self {
+            Self::Irrelevant => None,
+            Self::Campaign(phase) => Some(Phase::word(phase)),
+        }
+    }
+}
+
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let document = Document {
@@ -143,6 +170,7 @@ impl IntoResponse for Problem {
             detail: &self.detail,
             code: self.code,
             field: self.field.as_deref(),
+            state: self.state.word(),
         };
         let mut response = (self.status, axum::Json(document)).into_response();
         let headers = response.headers_mut();
@@ -172,6 +200,8 @@ struct Document<'a> {
     code: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     field: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    state: Option<&'static str>,
 }
 
 /// Seconds until a producer tries again what was unavailable.

@@ -1,26 +1,30 @@
 //! The one way in: drafts are accepted, find their audience, and are appended.
 
-use std::collections::VecDeque;
 use std::time::Instant;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use switchboard_event::machine::campaign::News;
 use switchboard_event::{
-    Accepted, Catalogue, Context, Draft, Event, EventId, Maker, TenantId, Timestamp,
+    Accepted, Catalogue, Context, Draft, Event, EventId, Id, Maker, TenantId, Timestamp,
 };
-use switchboard_journal::{
-    AppendError, Appended, Batch, Change, InvalidBatch, Journal, Key, Partition,
-};
+use switchboard_journal::{AppendError, Appended, Batch, Change, InvalidBatch, Journal, Partition};
 use tracing::error;
 
+use crate::alarms::Alarm;
 use crate::config::Config;
-use crate::messages::{Messages, Told, journal_key, message_key};
+use crate::ingest::Ingest;
+use crate::messages::Messages;
 use crate::outcome::{Receipt, Refusal, Refused, Unavailable};
-use crate::source::{Fact, Item};
+use crate::queue::{Attempt, Pending, Queue};
+use crate::source::Item;
+use crate::stage::{self, Details};
 use crate::stats::IngestStats;
+use crate::tally::{Tallied, Tally};
 
 /// Accepts and appends drafts of one tenant.
 pub(crate) struct Publication<'a> {
+    pub(crate) ingest: &'a Ingest,
     pub(crate) journal: &'a dyn Journal,
     pub(crate) catalogue: &'a Catalogue,
     pub(crate) config: &'a Config,
@@ -38,6 +42,8 @@ impl Publication<'_> {
         let mut attempt = Attempt::default();
         while !queue.pending.is_empty() {
             let take = queue.fitting(attempt.drafts_max);
+            let campaigns = queue.campaigns(take, self.maker);
+            let _turns = self.ingest.turns().take(self.tenant, &campaigns).await;
             let receipts = match self.plan(&mut queue, take).await {
                 Ok(Some(plan)) => self.append(plan).await,
                 Ok(None) => continue,
@@ -110,17 +116,27 @@ impl Publication<'_> {
         let next = || queue.pending.iter().take(take);
         let keys = next().flat_map(Pending::message_keys);
         let mut messages = Messages::read(self.journal, self.tenant, keys, self.now).await?;
+        let mut tally = self.tally(queue, take).await?;
         let mut events = Vec::new();
         let mut refused = Vec::new();
         for (index, item) in next().enumerate() {
             match item.events(&mut messages, self.maker) {
-                Ok(found) => events.extend(found),
+                Ok(found) => {
+                    events.extend(found);
+                    item.count(&mut tally, self.maker);
+                }
                 Err(refusal) => refused.push((index, refusal)),
             }
         }
         if refused.is_empty() {
-            let changes = messages.changes(self.now, self.config.message_retention);
-            return Ok(Some(Plan { events, changes }));
+            let mut plan = Plan {
+                changes: messages.changes(self.now, self.config.message_retention),
+                events,
+                alarms: Vec::new(),
+            };
+            self.stage(tally.finish(self.now), &Details::default(), &mut plan)?;
+            self.show(&mut plan);
+            return Ok(Some(plan));
         }
         for (index, refusal) in refused.into_iter().rev() {
             queue.refuse_pending(index, &refusal);
@@ -128,7 +144,66 @@ impl Publication<'_> {
         Ok(None)
     }
 
-    async fn append(&self, plan: Plan) -> Result<Vec<Receipt>, Failure> {
+    /// The campaigns that the first `take` items count for.
+    async fn tally(&self, queue: &Queue, take: usize) -> Result<Tally, Unavailable> {
+        let campaigns = queue.campaigns(take, self.maker);
+        let items = queue.pending.iter().take(take);
+        let facts = items.flat_map(|item| item.statuses(self.maker));
+        let messages: Vec<_> = facts
+            .filter_map(|fact| Some((fact.campaign.clone()?, fact.message.clone())))
+            .collect();
+        let every = self.config.campaign_progress_every;
+        let (journal, tenant) = (self.journal, self.tenant);
+        Tally::read(journal, tenant, &campaigns, &messages, every, self.now).await
+    }
+
+    /// Adds to a plan what came of its campaigns. What the settings give no audience is not told, but
+    /// counts.
+    pub(crate) fn stage(
+        &self,
+        tallied: Tallied,
+        details: &Details,
+        plan: &mut Plan,
+    ) -> Result<(), Unavailable> {
+        plan.changes.extend(tallied.changes);
+        for (campaign, news) in tallied.news {
+            match self.campaign_event(campaign, news, details) {
+                Ok(event) => plan.events.push(event),
+                Err(Refusal::Unavailable(unavailable)) => return Err(unavailable),
+                Err(refusal) => error!(code = refusal.code(), "an event of ours has no audience"),
+            }
+        }
+        for (campaign, news, at) in tallied.later {
+            if let Ok(event) = self.campaign_event(campaign.clone(), news, details) {
+                let retention = self.config.snapshot_retention;
+                let changes = stage::snapshot_change(&event, self.now, retention);
+                plan.changes.extend(changes);
+            }
+            let alarm = Alarm::Campaign(self.tenant.clone(), campaign);
+            plan.alarms.push((alarm, at));
+        }
+        Ok(())
+    }
+
+    /// Adds what the events of a plan change of snapshots.
+    pub(crate) fn show(&self, plan: &mut Plan) {
+        let retention = self.config.snapshot_retention;
+        let changes = stage::snapshot_changes(&plan.events, self.now, retention);
+        plan.changes.extend(changes);
+    }
+
+    fn campaign_event(
+        &self,
+        campaign: Id,
+        news: News,
+        details: &Details,
+    ) -> Result<Event, Refusal> {
+        let draft = stage::campaign_draft(campaign, news, details)?;
+        stage::event(self.catalogue, self.tenant, draft, self.now)
+    }
+
+    pub(crate) async fn append(&self, plan: Plan) -> Result<Vec<Receipt>, Failure> {
+        let alarms = plan.alarms.clone();
         let ids: Vec<_> = plan.events.iter().map(|event| event.id().clone()).collect();
         let appended = self.append_everywhere(plan).await?;
         let receipt = |(
@@ -142,6 +217,9 @@ impl Publication<'_> {
             position,
             duplicate,
         };
+        for (alarm, at) in alarms {
+            self.ingest.alarms().ring_at(alarm, at);
+        }
         Ok(ids.into_iter().zip(appended).map(receipt).collect())
     }
 
@@ -169,173 +247,17 @@ impl Publication<'_> {
     }
 }
 
-/// Drafts on their way in.
-#[derive(Default)]
-struct Queue {
-    /// What was accepted and is not appended yet, in order.
-    pending: VecDeque<Pending>,
-    /// One per draft.
-    outcomes: Vec<Option<Result<Receipt, Refused>>>,
-}
-
-/// An item whose drafts were accepted.
-struct Pending {
-    /// Where the outcomes of its drafts begin.
-    place: usize,
-    /// What its source told.
-    fact: Option<Fact>,
-    /// The ids that the drafts came with.
-    ids: Vec<Option<EventId>>,
-    accepted: Vec<Accepted>,
-}
-
-impl Pending {
-    /// The messages whose state decides about it.
-    fn message_keys(&self) -> impl Iterator<Item = Key> {
-        let told = self.fact.iter().map(|fact| journal_key(&fact.message));
-        told.chain(self.accepted.iter().filter_map(message_key))
-    }
-
-    /// Its events for their audiences, unless its source has told them before.
-    fn events(&self, messages: &mut Messages, maker: Maker) -> Result<Vec<Event>, Refusal> {
-        if let Some(fact) = &self.fact {
-            messages.tell(fact).map_err(|Told| Refusal::Told)?;
-        }
-        let events = self.accepted.iter();
-        let events = events.map(|accepted| messages.event(accepted, maker));
-        Ok(events.collect::<Result<_, _>>()?)
-    }
-}
-
-impl Queue {
-    /// How many items come first with no more than `drafts_max` drafts; at least one.
-    fn fitting(&self, drafts_max: usize) -> usize {
-        let mut drafts = 0;
-        let fits = |item: &&Pending| {
-            drafts += item.accepted.len();
-            drafts <= drafts_max
-        };
-        self.pending.iter().take_while(fits).count().max(1)
-    }
-
-    /// How many drafts the first `take` items have.
-    fn drafts(&self, take: usize) -> usize {
-        self.pending
-            .iter()
-            .take(take)
-            .map(|item| item.accepted.len())
-            .sum()
-    }
-
-    /// Takes the first `take` items out: their events are durable now.
-    fn settle(&mut self, take: usize, receipts: Vec<Receipt>) {
-        let mut receipts = receipts.into_iter();
-        for Pending {
-            place, accepted, ..
-        } in self.pending.drain(..take)
-        {
-            for (offset, receipt) in receipts.by_ref().take(accepted.len()).enumerate() {
-                self.outcomes[place + offset] = Some(Ok(receipt));
-            }
-        }
-    }
-
-    /// The item of the event with this index in the next batch, and how many drafts precede it.
-    fn item_of(&self, event: usize) -> (usize, usize) {
-        let mut before = 0;
-        for (index, item) in self.pending.iter().enumerate() {
-            if event < before + item.accepted.len() {
-                return (index, before);
-            }
-            before += item.accepted.len();
-        }
-        (self.pending.len().saturating_sub(1), before)
-    }
-
-    fn refuse_pending(&mut self, index: usize, refusal: &Refusal) {
-        if let Some(Pending { place, ids, .. }) = self.pending.remove(index) {
-            self.refuse(place, ids, refusal);
-        }
-    }
-
-    fn refuse_all(&mut self, refusal: &Refusal) {
-        for Pending { place, ids, .. } in std::mem::take(&mut self.pending) {
-            self.refuse(place, ids, refusal);
-        }
-    }
-
-    fn refuse(&mut self, place: usize, ids: Vec<Option<EventId>>, refusal: &Refusal) {
-        for (offset, id) in ids.into_iter().enumerate() {
-            let refused = Refused {
-                id,
-                refusal: refusal.clone(),
-            };
-            self.outcomes[place + offset] = Some(Err(refused));
-        }
-    }
-
-    fn outcomes(self) -> Vec<Result<Receipt, Refused>> {
-        self.outcomes
-            .into_iter()
-            .map(|outcome| outcome.expect("what leaves the queue has an outcome"))
-            .collect()
-    }
-}
-
-/// How the next append is to be tried.
-struct Attempt {
-    drafts_max: usize,
-    conflicts: usize,
-    reuses: usize,
-}
-
-impl Default for Attempt {
-    fn default() -> Self {
-        Self {
-            drafts_max: Batch::EVENTS_MAX,
-            conflicts: 0,
-            reuses: 0,
-        }
-    }
-}
-
-impl Attempt {
-    /// Makes the next attempt another one: with less in it, or against newer state.
-    fn recover(&mut self, failure: Failure, take: usize, queue: &mut Queue) {
-        match failure {
-            Failure::TooLong if take == 1 => queue.refuse_pending(0, &Refusal::TooLong),
-            Failure::TooLong => self.drafts_max = queue.drafts(take) / 2,
-            Failure::Conflict if self.conflicts < CONFLICTS_MAX => self.conflicts += 1,
-            Failure::Conflict => queue.refuse_all(&Unavailable::Overloaded.into()),
-            Failure::IdReused { event } => {
-                let (index, before) = queue.item_of(event);
-                queue.refuse_pending(index, &Refusal::IdReused);
-                self.reuses += 1;
-                // Each attempt looks again at everything before the next reused id. So after some
-                // of them, what is known to be good goes first, in a batch of its own.
-                if self.reuses > REUSES_MAX {
-                    self.drafts_max = if before == 0 {
-                        Batch::EVENTS_MAX
-                    } else {
-                        before
-                    };
-                }
-            }
-            Failure::Unavailable(unavailable) => queue.refuse_all(&unavailable.into()),
-        }
-    }
-}
-
-/// What one append does.
-#[derive(Clone)]
-struct Plan {
-    events: Vec<Event>,
-    changes: Vec<Change>,
+/// What one append does, and what is to be looked at after it.
+#[derive(Clone, Default)]
+pub(crate) struct Plan {
+    pub(crate) events: Vec<Event>,
+    pub(crate) changes: Vec<Change>,
+    pub(crate) alarms: Vec<(Alarm, Timestamp)>,
 }
 
 /// Why an append did not happen.
 #[derive(Clone, Copy)]
-enum Failure {
+pub(crate) enum Failure {
     TooLong,
     Conflict,
     IdReused { event: usize },
@@ -348,7 +270,9 @@ impl From<InvalidBatch> for Failure {
             InvalidBatch::TooManyEvents { .. }
             | InvalidBatch::TooManyChanges { .. }
             | InvalidBatch::TooLong { .. } => Self::TooLong,
-            InvalidBatch::OtherTenant { .. } | InvalidBatch::StateOfEveryone => {
+            InvalidBatch::OtherTenant { .. }
+            | InvalidBatch::NoSuchEvent { .. }
+            | InvalidBatch::StateOfEveryone => {
                 error!(error = %invalid, "made a batch that is none");
                 Self::Unavailable(Unavailable::Failing)
             }
@@ -383,6 +307,4 @@ pub(crate) fn fresh_id() -> Result<EventId, Unavailable> {
 
 const FRESH_ID_BYTES: usize = 15;
 /// How often a batch is tried again because others changed the same state at the same time.
-const CONFLICTS_MAX: usize = 8;
-/// How many reused ids are taken out of a request's batches before these are split.
-const REUSES_MAX: usize = 8;
+pub(crate) const CONFLICTS_MAX: usize = 8;

@@ -1,14 +1,16 @@
 //! What every webhook source makes of a body: drafts that belong together, and what it left out.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use switchboard_event::{Draft, EventId, MessageKey};
+use switchboard_event::{Draft, EventId, Id, MessageFact, MessageKey};
 
 /// What a source made of one body. Pure: the same body at the same time makes the same.
 #[derive(Debug, Default)]
 pub struct Mapped {
     /// In the order of the body.
     pub items: Vec<Item>,
+    /// The accounts that something came from: they are alive.
+    pub heard: BTreeSet<Id>,
     /// How many parts of the body made no event, by reason.
     pub ignored: BTreeMap<Ignored, u64>,
 }
@@ -43,6 +45,8 @@ pub struct Fact {
     pub message: MessageKey,
     /// Which fact about it: the same however often and with whatever else it is told.
     pub id: EventId,
+    /// How far the message got, if that is what it tells: it makes events only if that is news.
+    pub status: Option<MessageFact>,
 }
 
 impl From<Draft> for Item {

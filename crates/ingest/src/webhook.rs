@@ -1,6 +1,6 @@
 //! `/webhooks/meta/{endpoint}`: who may call back, and what becomes of what they say.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use aws_lc_rs::hmac;
@@ -9,7 +9,7 @@ use axum::extract::{Path, Query, State};
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use http::header::{CONTENT_TYPE, HeaderMap, X_CONTENT_TYPE_OPTIONS};
-use switchboard_event::Maker;
+use switchboard_event::{Maker, TenantId};
 use tracing::{debug, error, warn};
 
 use crate::api_key::KeyHash;
@@ -63,6 +63,15 @@ impl fmt::Debug for MetaEndpoint {
 pub struct Endpoints {
     /// Those of Meta's Cloud API.
     pub meta: BTreeMap<String, MetaEndpoint>,
+}
+
+impl Endpoints {
+    /// Whose accounts call back, each once.
+    pub(crate) fn tenants(&self) -> BTreeSet<TenantId> {
+        let meta = self.meta.values();
+        meta.map(|endpoint| endpoint.accounts.tenant.clone())
+            .collect()
+    }
 }
 
 /// `GET /webhooks/meta/{endpoint}`: answers Meta's challenge if the verify token is ours.
@@ -165,7 +174,11 @@ async fn append(
     mapped: Mapped,
 ) -> Result<(), Unavailable> {
     let tenant = &accounts.tenant;
-    let Mapped { items, ignored } = mapped;
+    let Mapped {
+        items,
+        heard,
+        ignored,
+    } = mapped;
     let outcomes = ingest.append(tenant, items, Maker::Mapping).await;
     let count = outcomes.len();
     let mut unavailable = None;
@@ -190,6 +203,7 @@ async fn append(
     if let Some(unavailable) = unavailable {
         return Err(unavailable);
     }
+    ingest.heard(tenant, &heard).await;
     ingest.stats().accept_webhook(&ignored);
     let ignored: u64 = ignored.values().sum();
     debug!(endpoint, %tenant, count, ignored, "took a webhook");

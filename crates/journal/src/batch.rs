@@ -36,6 +36,10 @@ impl Batch {
         if let Some(index) = events.iter().position(|event| *event.tenant() != tenant) {
             return Err(InvalidBatch::OtherTenant { index });
         }
+        let is_dangling = |change: &Change| change.event.is_some_and(|index| index >= events.len());
+        if let Some(index) = changes.iter().position(is_dangling) {
+            return Err(InvalidBatch::NoSuchEvent { index });
+        }
         if tenant.is_everyone() && !changes.is_empty() {
             return Err(InvalidBatch::StateOfEveryone);
         }
@@ -125,6 +129,12 @@ pub enum InvalidBatch {
     #[error("event {index} is not of the batch's tenant")]
     OtherTenant {
         /// Which event.
+        index: usize,
+    },
+    /// A change belongs to an event that the batch does not have.
+    #[error("key change {index} belongs to no event of the batch")]
+    NoSuchEvent {
+        /// Which change.
         index: usize,
     },
     /// State belongs to one tenant; what is for everyone has events only.

@@ -2,7 +2,7 @@ use std::collections::HashMap;
 
 use switchboard_event::{EventId, Offset, TenantId, Timestamp};
 
-use crate::{AppendError, Batch, Expect, Key, Partition, Version};
+use crate::{AppendError, Batch, Change, Expect, Key, Partition, Version};
 
 /// What a journal must know to decide about a batch.
 pub(crate) trait Facts {
@@ -51,6 +51,12 @@ pub(crate) enum Place {
 }
 
 impl Plan {
+    /// Whether this change of the batch happens.
+    pub(crate) fn makes(&self, change: &Change) -> bool {
+        let is_new = |index| matches!(self.places.get(index), Some(Place::New(_)));
+        self.change && change.event.is_none_or(is_new)
+    }
+
     /// Whether nothing needs to be written.
     pub(crate) fn is_empty(&self, batch: &Batch) -> bool {
         let no_events = !self
@@ -88,10 +94,9 @@ pub(crate) fn decide<F: Facts>(
     let is_new = |place: &Place| matches!(place, Place::New(_));
     // All events are known: this is a retry, and the changes happened with the first attempt.
     let change = places.is_empty() || places.iter().any(is_new);
-    if change {
-        expect(batch, now, facts)?;
-    }
-    Ok(Plan { places, change })
+    let plan = Plan { places, change };
+    expect(batch, &plan, now, facts)?;
+    Ok(plan)
 }
 
 fn place<F: Facts>(
@@ -131,8 +136,13 @@ fn place<F: Facts>(
     Ok(places)
 }
 
-fn expect<F: Facts>(batch: &Batch, now: Timestamp, facts: &mut F) -> Result<(), Refusal<F::Error>> {
-    for change in batch.changes() {
+fn expect<F: Facts>(
+    batch: &Batch,
+    plan: &Plan,
+    now: Timestamp,
+    facts: &mut F,
+) -> Result<(), Refusal<F::Error>> {
+    for change in batch.changes().iter().filter(|change| plan.makes(change)) {
         let holds = match change.expect {
             Expect::Anything => true,
             Expect::Absent => facts.version(batch.tenant(), &change.key, now)?.is_none(),

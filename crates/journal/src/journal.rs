@@ -23,7 +23,8 @@ pub trait Journal: Send + Sync + 'static {
     /// used (in this partition, within the retention) is a duplicate: it keeps its first
     /// position and makes no record; with other content it is [`AppendError::IdReused`]. If the
     /// batch has events and all are duplicates, its changes are skipped, because they happened
-    /// along with the events.
+    /// along with the events; so is each change that belongs to an event
+    /// ([`Change::event`](crate::Change::event)) which is a duplicate.
     ///
     /// A caller that stops waiting does not undo the append: it has one outcome, which the same
     /// ids find again.

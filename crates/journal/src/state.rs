@@ -103,6 +103,10 @@ pub struct Change {
     pub value: Option<Bytes>,
     /// From when on the value counts as absent; `None`: it stays.
     pub expires_at: Option<Timestamp>,
+    /// The event of the batch, by its index, that the change belongs to: if that event is a
+    /// duplicate, the change happened along with its first append and is skipped now. `None`: it
+    /// belongs to the batch.
+    pub event: Option<usize>,
 }
 
 /// What a key held when it was read.

@@ -4,10 +4,10 @@ use serde::Serialize;
 use serde_json::value::to_raw_value;
 use switchboard_event::payload::{
     CampaignCompleted, CampaignFailed, CampaignPaused, CampaignProgress, CampaignResumed,
-    CampaignStarted, ContactCreated, ContactDeleted, ContactUpdated, FlowCompleted, FlowFailed,
-    FlowStarted, MessageDelivered, MessageFailed, MessageRead, MessageReceived, MessageSent,
-    MessageStatusUpdate, SystemNotification, TeamActivity, WhatsappConnectionStatus,
-    WhatsappDisconnected, WhatsappQrGenerated, WhatsappReady,
+    CampaignStarted, CampaignStatsUpdate, ContactCreated, ContactDeleted, ContactUpdated,
+    FlowCompleted, FlowFailed, FlowStarted, MessageDelivered, MessageFailed, MessageRead,
+    MessageReceived, MessageSent, MessageStatusUpdate, SystemNotification, TeamActivity,
+    WhatsappConnectionStatus, WhatsappDisconnected, WhatsappQrGenerated, WhatsappReady,
 };
 use switchboard_event::{Draft, EventId, Payload, Room, TenantId};
 use switchboard_ingest::{Ingest, PublishError, Receipt, Refused};
@@ -210,6 +210,8 @@ features! {
         progress(CampaignProgress),
         /// A campaign is over.
         completed(CampaignCompleted),
+        /// What came of a campaign after its end.
+        stats(CampaignStatsUpdate),
         /// A campaign pauses.
         paused(CampaignPaused),
         /// A campaign goes on.

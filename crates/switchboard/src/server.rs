@@ -46,7 +46,7 @@ pub struct Server {
     transport: JoinHandle<io::Result<()>>,
     /// Ends when it is dropped; else it would hold the journal open for ever.
     fan_out: JoinSet<()>,
-    /// Learns of API keys. The same.
+    /// Learns of API keys, and tells what had to wait. The same.
     following: JoinSet<()>,
     /// Looks after the certificate, and ends when it is dropped.
     _certificate: JoinSet<()>,
@@ -154,7 +154,7 @@ impl Server {
             certificate: certificate.clone(),
         });
 
-        let following = follow_keys(ingest.clone());
+        let following = follow(ingest.clone());
         let routes = ingest.router().merge(health::routes(Arc::clone(&shared)));
         let routes = routes.fallback(|| async { Problem::not_found() });
         let admin = admin
@@ -379,9 +379,11 @@ async fn open_ingest(
     Ok(ingest)
 }
 
-/// Learns of API keys that are made and revoked, until it is dropped.
-fn follow_keys(ingest: Ingest) -> JoinSet<()> {
+/// Learns of API keys that are made and revoked, and tells what had to wait, until it is dropped.
+fn follow(ingest: Ingest) -> JoinSet<()> {
     let mut following = JoinSet::new();
+    let watching = ingest.clone();
+    following.spawn(async move { watching.watch().await });
     following.spawn(async move { ingest.follow_keys().await });
     following
 }

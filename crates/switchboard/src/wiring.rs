@@ -245,6 +245,8 @@ pub(crate) fn ingest(settings: &Settings) -> switchboard_ingest::Config {
         body_len_max: size(settings.ingest.body_max),
         webhook_body_len_max: size(settings.ingest.webhook_body_max),
         limits: producer_limits(settings),
+        campaign_progress_every: settings.ingest.campaign_progress_every.into(),
+        account_silence_max: settings.ingest.account_silence,
         ..switchboard_ingest::Config::default()
     }
 }

@@ -201,6 +201,22 @@ export class Server {
   }
 
   /**
+   * Posts to a route of a campaign: `c-1/start` and the like.
+   *
+   * @param {string} path
+   * @param {object} [body] none at all if it is left out
+   */
+  async campaign(path, body) {
+    return answer(
+      await fetch(`${this.url}/v1/campaigns/${path}`, {
+        method: 'POST',
+        headers: { 'content-type': 'application/json', authorization: `Bearer ${KEYS.acme}` },
+        ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+      }),
+    );
+  }
+
+  /**
    * Posts a webhook body as Meta would, signed.
    *
    * @param {string} endpoint

@@ -72,6 +72,16 @@ super::payload! {
         pub read_rate: Option<f64>,
     }
 
+    /// What came of a campaign after its end. Ours.
+    pub struct CampaignStatsUpdate {
+        /// The campaign.
+        pub campaign_id: Id,
+        /// What has come of it so far.
+        pub stats: Option<CampaignStats>,
+        /// When it happened.
+        pub timestamp: Option<WireTime>,
+    }
+
     /// A campaign was halted for a while.
     pub struct CampaignPaused {
         /// The campaign.

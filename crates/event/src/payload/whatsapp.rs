@@ -46,6 +46,20 @@ super::payload! {
         pub message: Option<String>,
         /// The state as its source tells it, finer than `status`. Ours.
         pub detail: Option<Value>,
+        /// Why. Ours.
+        pub reason: Option<Value>,
+        /// Why, as the source numbers it. Ours.
+        pub reason_code: Option<Value>,
+        /// How well the account fares. Ours.
+        pub health: Option<Value>,
+        /// Since when it is so. Ours.
+        pub since: Option<Value>,
+        /// Whether it changes by itself. Ours.
+        pub will_retry: Option<Value>,
+        /// What somebody has to do about it. Ours.
+        pub action: Option<Value>,
+        /// Whether nothing was heard of the account for long. Ours.
+        pub stale: Option<Value>,
         /// When it happened.
         pub timestamp: Option<WireTime>,
     }

@@ -3,10 +3,10 @@
 use serde_json::Value;
 use switchboard_event::payload::{
     CampaignCompleted, CampaignFailed, CampaignPaused, CampaignProgress, CampaignResumed,
-    CampaignStarted, ContactCreated, ContactDeleted, ContactUpdated, FlowCompleted, FlowFailed,
-    FlowStarted, MessageDelivered, MessageFailed, MessageRead, MessageReceived, MessageSent,
-    MessageStatusUpdate, SystemNotification, TeamActivity, WhatsappConnectionStatus,
-    WhatsappDisconnected, WhatsappQrGenerated, WhatsappReady,
+    CampaignStarted, CampaignStatsUpdate, ContactCreated, ContactDeleted, ContactUpdated,
+    FlowCompleted, FlowFailed, FlowStarted, MessageDelivered, MessageFailed, MessageRead,
+    MessageReceived, MessageSent, MessageStatusUpdate, SystemNotification, TeamActivity,
+    WhatsappConnectionStatus, WhatsappDisconnected, WhatsappQrGenerated, WhatsappReady,
 };
 use switchboard_event::{Draft, Payload};
 
@@ -46,6 +46,7 @@ pub(crate) fn rows() -> Vec<Row> {
     let mut rows = whatsapp_rows();
     rows.extend(message_rows());
     rows.extend(campaign_rows());
+    rows.extend(campaign_end_rows());
     rows.extend(other_rows());
     rows
 }
@@ -234,6 +235,28 @@ fn campaign_rows() -> Vec<Row> {
             &["campaign:uuid"],
             &["campaignId"],
         ),
+        row::<CampaignStatsUpdate>(
+            r#"{
+  "campaignId": "uuid",
+  "stats": {
+    "totalRecipients": 1000,
+    "sentCount": 995,
+    "deliveredCount": 990,
+    "readCount": 850,
+    "failedCount": 5,
+    "deliveryRate": 99.5,
+    "readRate": 85.0
+  },
+  "timestamp": "2025-11-05T10:00:00Z"
+}"#,
+            &["campaign:uuid"],
+            &["campaignId"],
+        ),
+    ]
+}
+
+fn campaign_end_rows() -> Vec<Row> {
+    vec![
         row::<CampaignPaused>(CAMPAIGN_ONLY, &["campaign:uuid"], &["campaignId"]),
         row::<CampaignResumed>(CAMPAIGN_ONLY, &["campaign:uuid"], &["campaignId"]),
         row::<CampaignFailed>(

@@ -1,13 +1,14 @@
 //! One of `messages`: what a contact wrote, as `message:received`.
 
 use serde::Serialize;
+use switchboard_event::{Id, MessageKey};
 
 use super::content::Content;
 use super::party::{Party, Person};
-use super::{Context, Happened, item};
+use super::{Context, Happened};
 use crate::derived::message_id;
 use crate::node::Node;
-use crate::source::{Ignored, Item};
+use crate::source::{Fact, Ignored, Item};
 
 /// Makes `message:received` of an incoming message.
 pub(super) fn map(context: &Context<'_>, message: Node<'_>) -> Result<Item, Ignored> {
@@ -52,7 +53,15 @@ pub(super) fn map(context: &Context<'_>, message: Node<'_>) -> Result<Item, Igno
             },
         },
     )?;
-    item(&id, vec![draft])
+    let message: Id = id.parse().map_err(|_| Ignored::Malformed)?;
+    Ok(Item {
+        fact: draft.id.clone().map(|id| Fact {
+            message: MessageKey::new(&message),
+            id,
+            status: None,
+        }),
+        drafts: vec![draft],
+    })
 }
 
 #[derive(Serialize)]

@@ -14,11 +14,11 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use serde_json::Value;
 use serde_json::value::to_raw_value;
-use switchboard_event::{Draft, EventId, Id, MessageKey, TenantId, Timestamp};
+use switchboard_event::{Draft, EventId, Id, TenantId, Timestamp};
 
 use crate::derived::{Identity, event_id};
 use crate::node::Node;
-use crate::source::{Fact, Ignored, Item, Mapped};
+use crate::source::{Ignored, Mapped};
 
 /// Which account a body's phone number is, for the tenant of the endpoint.
 #[derive(Clone, Debug)]
@@ -70,6 +70,7 @@ fn map_value(accounts: &Accounts, value: Node<'_>, received_at: Timestamp, mappe
         }
     };
 
+    mapped.heard.extend(account.parse().ok());
     let context = Context {
         tenant: &accounts.tenant,
         account,
@@ -120,6 +121,19 @@ impl Context<'_> {
 
     /// A draft whose id is what happened, so that a second telling of it makes no second event.
     fn draft(&self, happened: Happened<'_>, data: &impl Serialize) -> Result<Draft, Ignored> {
+        Ok(Draft {
+            id: Some(self.id(happened)?),
+            event: happened.event.to_owned(),
+            data: to_raw_value(data).map_err(|_| Ignored::Malformed)?,
+            rooms: None,
+            add_rooms: Vec::new(),
+            except: Vec::new(),
+            tenant: None,
+        })
+    }
+
+    /// The id of what happened.
+    fn id(&self, happened: Happened<'_>) -> Result<EventId, Ignored> {
         let id = event_id(
             self.tenant,
             Identity {
@@ -131,30 +145,8 @@ impl Context<'_> {
                 participant: happened.participant,
             },
         );
-        let id: EventId = id.parse().map_err(|_| Ignored::Malformed)?;
-        Ok(Draft {
-            id: Some(id),
-            event: happened.event.to_owned(),
-            data: to_raw_value(data).map_err(|_| Ignored::Malformed)?,
-            rooms: None,
-            add_rooms: Vec::new(),
-            except: Vec::new(),
-            tenant: None,
-        })
+        id.parse().map_err(|_| Ignored::Malformed)
     }
-}
-
-/// The item of a fact about the message with this id, whose first draft is the fact's own.
-fn item(message_id: &str, drafts: Vec<Draft>) -> Result<Item, Ignored> {
-    let message: Id = message_id.parse().map_err(|_| Ignored::Malformed)?;
-    let id = drafts.first().and_then(|draft| draft.id.clone());
-    Ok(Item {
-        fact: id.map(|id| Fact {
-            message: MessageKey::new(&message),
-            id,
-        }),
-        drafts,
-    })
 }
 
 /// What happened to which message: the parts of an event's identity that an item decides.
@@ -162,7 +154,7 @@ fn item(message_id: &str, drafts: Vec<Draft>) -> Result<Item, Ignored> {
 struct Happened<'a> {
     message: &'a str,
     event: &'static str,
-    status: &'static str,
+    status: &'a str,
     participant: &'a str,
 }
 

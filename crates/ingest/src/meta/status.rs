@@ -1,13 +1,15 @@
 //! One of `statuses`: what became of a message of ours, as the named event and
 //! `message:status:update`.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
+use switchboard_event::machine::message::Progress;
+use switchboard_event::{Id, MessageFact, MessageKey};
 
 use super::party::{Party, Person};
-use super::{Context, Happened, item, owned};
+use super::{Context, Happened, owned};
 use crate::derived::message_id;
 use crate::node::Node;
-use crate::source::{Ignored, Item};
+use crate::source::{Fact, Ignored, Item};
 
 /// Makes the two events of a status, which stand or fall together.
 pub(super) fn map(context: &Context<'_>, status: Node<'_>) -> Result<Item, Ignored> {
@@ -26,10 +28,12 @@ pub(super) fn map(context: &Context<'_>, status: Node<'_>) -> Result<Item, Ignor
     let source_id = status.text("id").ok_or(Ignored::Malformed)?;
     let party = Party::recipient(context, status)?;
 
+    let callback_data = owned(status.text("biz_opaque_callback_data"));
     let known = Known {
+        campaign_id: callback_data.as_deref().and_then(campaign),
         message_id: message_id(context.tenant, &source_id),
         at: context.at(status).to_string(),
-        callback_data: owned(status.text("biz_opaque_callback_data")),
+        callback_data,
         failure: (progress == Progress::Failed).then(|| Failure::of(status)),
         party,
     };
@@ -40,7 +44,10 @@ pub(super) fn map(context: &Context<'_>, status: Node<'_>) -> Result<Item, Ignor
         participant: known.party.participant(),
     };
     let named = match progress {
-        Progress::Sent => context.draft(happened("message:sent"), &known.sent(context)),
+        // A webhook says of no message that it waits.
+        Progress::Queued | Progress::Sent => {
+            context.draft(happened("message:sent"), &known.sent(context))
+        }
         Progress::Delivered => {
             let time = Time::Delivered(&known.at);
             context.draft(happened("message:delivered"), &known.named(context, time))
@@ -58,26 +65,33 @@ pub(super) fn map(context: &Context<'_>, status: Node<'_>) -> Result<Item, Ignor
         happened("message:status:update"),
         &known.update(context, progress),
     )?;
-    item(&known.message_id, vec![named, update])
+    let fact = known.fact(
+        context,
+        status,
+        &happened("message:status:update"),
+        progress,
+    )?;
+    Ok(Item {
+        fact: Some(fact),
+        drafts: vec![named, update],
+    })
 }
 
-/// The contract's statuses that a webhook can tell.
-#[derive(Clone, Copy, Eq, PartialEq)]
-enum Progress {
-    Sent,
-    Delivered,
-    Read,
-    Failed,
-}
-
-impl Progress {
-    fn as_str(self) -> &'static str {
-        match self {
-            Self::Sent => "Sent",
-            Self::Delivered => "Delivered",
-            Self::Read => "Read",
-            Self::Failed => "Failed",
-        }
+/// The campaign that the CRM named when it sent the message: `campaign:{id}`, or `campaignId` in an
+/// object.
+fn campaign(callback_data: &str) -> Option<Id> {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Labelled {
+        campaign_id: Id,
+    }
+    match callback_data.strip_prefix("campaign:") {
+        Some(id) => id.parse().ok(),
+        None => Some(
+            serde_json::from_str::<Labelled>(callback_data)
+                .ok()?
+                .campaign_id,
+        ),
     }
 }
 
@@ -87,6 +101,7 @@ struct Known {
     at: String,
     /// What the CRM attached when it sent the message: its own id of it, usually.
     callback_data: Option<String>,
+    campaign_id: Option<Id>,
     failure: Option<Failure>,
     party: Party,
 }
@@ -107,6 +122,7 @@ impl Known {
                 to: &self.party.person,
                 group_id: self.party.group_id.as_deref(),
                 callback_data: self.callback_data.as_deref(),
+                campaign_id: self.campaign_id.as_ref(),
             },
         }
     }
@@ -118,6 +134,34 @@ impl Known {
             time,
             subject: self.subject(context),
         }
+    }
+
+    /// The same status at another time is told anew: after a failure it is a retry.
+    fn fact(
+        &self,
+        context: &Context<'_>,
+        status: Node<'_>,
+        happened: &Happened<'_>,
+        progress: Progress,
+    ) -> Result<Fact, Ignored> {
+        let time = status.text("timestamp").unwrap_or_default();
+        let told = format!("{}@{time}", progress.as_str());
+        let id = context.id(Happened {
+            status: &told,
+            ..*happened
+        })?;
+        let message: Id = self.message_id.parse().map_err(|_| Ignored::Malformed)?;
+        let message = MessageKey::new(&message);
+        Ok(Fact {
+            message: message.clone(),
+            id,
+            status: Some(MessageFact {
+                message,
+                participant: self.party.participant().into(),
+                status: progress,
+                campaign: self.campaign_id.clone(),
+            }),
+        })
     }
 
     fn update<'a>(&'a self, context: &'a Context<'_>, progress: Progress) -> Update<'a> {
@@ -135,6 +179,7 @@ impl Known {
             whatsapp_account_id: context.account,
             participant_id: self.party.person.id.as_deref(),
             callback_data: self.callback_data.as_deref(),
+            campaign_id: self.campaign_id.as_ref(),
             failure: self.failure.as_ref(),
         }
     }
@@ -161,6 +206,8 @@ struct SentMessage<'a> {
     group_id: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     callback_data: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    campaign_id: Option<&'a Id>,
 }
 
 #[derive(Serialize)]
@@ -204,6 +251,8 @@ struct Subject<'a> {
     participant_id: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     callback_data: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    campaign_id: Option<&'a Id>,
     #[serde(flatten)]
     failure: Option<&'a Failure>,
 }

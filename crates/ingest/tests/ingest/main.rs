@@ -5,7 +5,9 @@
     reason = "helpers of tests are tests: what goes wrong in them has failed"
 )]
 
+mod accounts;
 mod bodies;
+mod campaigns;
 mod events;
 mod facts;
 mod limits;
@@ -15,5 +17,7 @@ mod mutation;
 mod orders;
 mod producers;
 mod scripted;
+mod snapshots;
+mod statuses;
 mod webhooks;
 mod world;

@@ -10,6 +10,7 @@ use axum::Router;
 use axum::body::{Body, to_bytes};
 use http::{HeaderMap, Request, StatusCode};
 use serde_json::{Value, json};
+use switchboard_event::snapshot::{self, SnapshotEntry};
 use switchboard_event::{
     Catalogue, CatalogueConfig, Clock, Epoch, Event, Offset, Position, TenantId, Timestamp,
 };
@@ -18,6 +19,7 @@ use switchboard_ingest::{
     ApiKey, Config, Endpoints, Ingest, KeyHash, MetaEndpoint, Parts, Reach, Scope, Scopes,
 };
 use switchboard_journal::{Journal, MemoryConfig, MemoryJournal};
+use tokio::task::JoinSet;
 use tower_service::Service;
 
 use crate::logs::LOG;
@@ -102,6 +104,29 @@ impl World {
         }
     }
 
+    /// Tells what had to wait when its time has come, until this is dropped.
+    pub(crate) fn watched(&self) -> JoinSet<()> {
+        watched(&self.ingest)
+    }
+
+    /// The ingest of a process that begins with what the journal holds.
+    pub(crate) fn successor(&self) -> Ingest {
+        let passed = Arc::clone(&self.passed);
+        let clock =
+            Clock::new(move || Timestamp::from_millis(now().as_millis() + passed.load(Relaxed)));
+        Ingest::new(Parts {
+            journal: Arc::clone(&self.journal) as Arc<dyn Journal>,
+            catalogue: Arc::new(Catalogue::new(CatalogueConfig::default()).unwrap()),
+            keys: keys(),
+            single_tenant: None,
+            endpoints: Endpoints {
+                meta: BTreeMap::from([("acme-cloud".to_owned(), endpoint("acme"))]),
+            },
+            clock,
+            config: Config::default(),
+        })
+    }
+
     /// Lets time pass for the ingest, and so for its journal.
     pub(crate) fn pass(&self, time: Duration) {
         let millis = i64::try_from(time.as_millis()).unwrap();
@@ -125,6 +150,45 @@ impl World {
             .body(Body::from(body.to_string()))
             .unwrap();
         self.ask(request).await
+    }
+
+    /// Posts to a route of a campaign as the backend of acme.
+    pub(crate) async fn campaign(&self, path: &str, body: &Value) -> Answer {
+        let request = Request::post(format!("/v1/campaigns/{path}"))
+            .header("authorization", format!("Bearer {ACME_KEY}"))
+            .header("content-type", "application/json")
+            .body(Body::from(body.to_string()))
+            .unwrap();
+        self.ask(request).await
+    }
+
+    /// What whoever joins a room is shown, by event.
+    pub(crate) async fn shown(&self, room: &str) -> BTreeMap<String, Value> {
+        let keys: Vec<_> = snapshot::keys(&room.parse().unwrap())
+            .iter()
+            .map(|key| key.as_str().parse().unwrap())
+            .collect();
+        let millis = now().as_millis() + self.passed.load(Relaxed);
+        let now = Timestamp::from_millis(millis);
+        let values = self.journal.values(&tenant("acme"), &keys, now).await;
+        let entries = values.unwrap().into_iter().flatten();
+        entries
+            .map(|value| {
+                let entry = SnapshotEntry::from_bytes(&value.bytes).unwrap();
+                let data = serde_json::from_str(entry.data.get()).unwrap();
+                (entry.event, data)
+            })
+            .collect()
+    }
+
+    /// The events of the records: names, and payloads without their times.
+    pub(crate) async fn told(&self) -> Vec<(String, Value)> {
+        let told = self.records().await.into_iter().map(|event| {
+            let mut data: Value = serde_json::from_slice(event.data()).unwrap();
+            data.as_object_mut().unwrap().remove("timestamp");
+            (event.name().to_owned(), data)
+        });
+        told.collect()
     }
 
     /// Posts a body as Meta would, to an endpoint of ours.
@@ -204,6 +268,13 @@ impl Answer {
             assert!(problem[member].is_string(), "{problem}");
         }
     }
+}
+
+pub(crate) fn watched(ingest: &Ingest) -> JoinSet<()> {
+    let ingest = ingest.clone();
+    let mut watching = JoinSet::new();
+    watching.spawn(async move { ingest.watch().await });
+    watching
 }
 
 pub(crate) fn tenant(name: &str) -> TenantId {

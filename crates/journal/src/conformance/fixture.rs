@@ -259,6 +259,7 @@ pub(super) fn put(name: &str, expect: Expect, value: &str) -> Change {
         expect,
         value,
         expires_at: None,
+        event: None,
     }
 }
 
@@ -268,6 +269,7 @@ pub(super) fn delete(name: &str, expect: Expect) -> Change {
         expect,
         value: None,
         expires_at: None,
+        event: None,
     }
 }
 

@@ -106,6 +106,7 @@ macro_rules! conformance_suite {
             state::versions_never_come_back,
             state::a_value_expires,
             state::a_retry_does_not_change_again,
+            state::a_change_of_an_event_happens_with_it_and_not_again,
             state::of_several_changes_of_a_key_the_last_stays,
             state::keys_of_tenants_are_apart,
             state::values_come_in_the_order_of_their_keys,

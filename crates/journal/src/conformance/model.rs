@@ -288,6 +288,7 @@ impl Model {
                 expect,
                 value,
                 expires_at,
+                event: None,
             },
         )
     }

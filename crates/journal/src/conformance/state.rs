@@ -161,6 +161,44 @@ pub async fn a_retry_does_not_change_again(open: impl AsyncFn(Setup) -> Subject)
     assert_eq!(fixture.value(&acme, &key("k")).await.unwrap().bytes, "2");
 }
 
+pub async fn a_change_of_an_event_happens_with_it_and_not_again(
+    open: impl AsyncFn(Setup) -> Subject,
+) {
+    let fixture = Fixture::open(open).await;
+    let acme = tenant("acme");
+    let of = |index, name, value| Change {
+        event: Some(index),
+        ..put(name, Expect::Anything, value)
+    };
+    let (a, b, c) = (
+        event(&acme, "a", &[]),
+        event(&acme, "b", &[]),
+        event(&acme, "c", &[]),
+    );
+    let first = vec![of(0, "of-a", "1")];
+    fixture
+        .try_append(&acme, vec![a.clone()], first)
+        .await
+        .unwrap();
+    fixture
+        .try_append(&acme, vec![b], vec![of(0, "of-a", "2")])
+        .await
+        .unwrap();
+
+    // What is known already changes nothing again, and expects nothing either.
+    let stale = Change {
+        expect: Expect::Absent,
+        ..of(0, "of-a", "1")
+    };
+    let mixed = vec![stale, of(1, "of-c", "3"), put("all", Expect::Absent, "4")];
+    fixture.try_append(&acme, vec![a, c], mixed).await.unwrap();
+
+    for (name, expected) in [("of-a", "2"), ("of-c", "3"), ("all", "4")] {
+        let value = fixture.value(&acme, &key(name)).await.unwrap();
+        assert_eq!(value.bytes, expected, "{name}");
+    }
+}
+
 pub async fn of_several_changes_of_a_key_the_last_stays(open: impl AsyncFn(Setup) -> Subject) {
     let fixture = Fixture::open(open).await;
     let acme = tenant("acme");

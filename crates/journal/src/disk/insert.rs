@@ -62,8 +62,8 @@ pub(super) fn insert(
             ledger.bytes += event_bytes(event) as u64;
         }
     }
-    if plan.change {
-        for change in batch.changes() {
+    for change in batch.changes() {
+        if plan.makes(change) {
             apply(connection, batch.tenant(), change, ledger)?;
         }
     }

@@ -131,13 +131,13 @@ impl MemoryJournal {
             Ok(plan) => plan,
             Err(Refusal::Batch(error)) => return Err(error),
         };
-        let Plan { places, change } = plan;
         let (events, changes) = batch.into_contents();
-        if change {
-            for each in changes {
-                state.change(&tenant, each);
+        for change in changes {
+            if plan.makes(&change) {
+                state.change(&tenant, change);
             }
         }
+        let Plan { places, .. } = plan;
         let mut records = Vec::new();
         let appended = places
             .iter()

@@ -362,6 +362,7 @@ pub(crate) fn put(name: &str, value: &'static str, expires_at: Option<Timestamp>
         expect: Expect::Absent,
         value,
         expires_at,
+        event: None,
     }
 }
 

@@ -19,6 +19,15 @@ enum State {
     Waiting,
     Running(Run),
     Paused(Run),
+    /// All was sent; some read later.
+    Completed(Run, Reached),
+}
+
+/// How many of what was sent came how far.
+#[derive(Clone, Copy, Debug)]
+struct Reached {
+    delivered: u64,
+    read: u64,
 }
 
 /// How far a campaign is.
@@ -34,6 +43,16 @@ impl Campaign {
         match self.state {
             State::Waiting => self.start(scene),
             State::Running(run) => self.go_on(scene, run),
+            State::Completed(run, reached) => {
+                self.state = State::Waiting;
+                let more = scene.chance.below(60);
+                let reached = Reached {
+                    read: (reached.read + more).min(reached.delivered),
+                    ..reached
+                };
+                let payload = run.stats(scene, reached);
+                Turn::say("campaign:stats", payload, scene.chance.wait(6_000, 12_000))
+            }
             State::Paused(run) => {
                 self.state = State::Running(run);
                 Turn::say(
@@ -61,11 +80,12 @@ impl Campaign {
     /// One more progress mark, or what comes instead of it.
     fn go_on(&mut self, scene: &mut Scene, mut run: Run) -> Turn {
         if run.sent + run.failed == TOTAL {
-            self.state = State::Waiting;
+            let reached = run.reached(scene);
+            self.state = State::Completed(run, reached);
             return Turn::say(
                 "campaign:completed",
-                run.stats(scene),
-                scene.chance.wait(8_000, 15_000),
+                run.stats(scene, reached),
+                scene.chance.wait(2_000, 4_000),
             );
         }
         if run.sent > 0 && scene.chance.once_in(25) {
@@ -98,9 +118,13 @@ impl Campaign {
 }
 
 impl Run {
-    fn stats(self, scene: &mut Scene) -> Value {
+    fn reached(self, scene: &mut Scene) -> Reached {
         let delivered = self.sent - scene.chance.below(12);
         let read = delivered - delivered / 8 - scene.chance.below(60);
+        Reached { delivered, read }
+    }
+
+    fn stats(self, scene: &Scene, Reached { delivered, read }: Reached) -> Value {
         let stats = json!({
             "totalRecipients": TOTAL,
             "sentCount": self.sent,

@@ -1,6 +1,7 @@
 //! How much producers and webhooks may send at once.
 
 use std::ops::RangeInclusive;
+use std::time::Duration;
 
 use bytesize::ByteSize;
 
@@ -15,6 +16,12 @@ pub struct IngestSettings {
     /// The longest body of a webhook, in bytes. Default 4 MiB, as Meta sends up to 3 MB; one that is
     /// longer is refused, and sent again for days.
     pub webhook_body_max: u64,
+    /// After how many results a campaign tells its progress, and at every 5 % of its recipients
+    /// where that is less. Default 100; fewer cost more events.
+    pub campaign_progress_every: u32,
+    /// After how long without a sign of life a connected account is told to be stale. Default:
+    /// never. Costs a write for each account four times in that time.
+    pub account_silence: Option<Duration>,
 }
 
 impl Default for IngestSettings {
@@ -22,6 +29,8 @@ impl Default for IngestSettings {
         Self {
             body_max: ByteSize::mib(8).as_u64(),
             webhook_body_max: ByteSize::mib(4).as_u64(),
+            campaign_progress_every: 100,
+            account_silence: None,
         }
     }
 }
@@ -34,6 +43,10 @@ impl IngestSettings {
             webhook_body_max: section
                 .size("webhook_body_max", SIZES)
                 .unwrap_or(default.webhook_body_max),
+            campaign_progress_every: section
+                .number("campaign_progress_every", MARKS)
+                .unwrap_or(default.campaign_progress_every),
+            account_silence: section.duration("account_silence", SILENCES),
         };
         section.finish();
         settings
@@ -42,3 +55,5 @@ impl IngestSettings {
 
 /// Two of the longest still fit into what all bodies may take.
 const SIZES: RangeInclusive<ByteSize> = ByteSize::kib(1)..=ByteSize::mib(32);
+const MARKS: RangeInclusive<u32> = 1..=1_000_000;
+const SILENCES: RangeInclusive<Duration> = Duration::from_mins(1)..=Duration::from_hours(720);
