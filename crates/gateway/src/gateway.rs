@@ -11,9 +11,9 @@ use switchboard_engine::{
     AckId, Admission, Application, CloseReason, Connect, DisconnectReason, Handling, Handshake,
     Incoming, Refusal,
 };
-use switchboard_event::{Catalogue, Clock, Position, Room};
+use switchboard_event::{Catalogue, Clock, Position, Room, Timestamp};
 use switchboard_hub::Rules;
-use switchboard_journal::{Journal, ReadError, Sessions};
+use switchboard_journal::{Journal, Leases, ReadError};
 use tokio::time::MissedTickBehavior;
 use tracing::{debug, error, info, warn};
 
@@ -24,10 +24,12 @@ use crate::catch_up::Behind;
 use crate::command::Command;
 use crate::counters::{Continuation, Counters, Counts};
 use crate::credentials::Credentials;
+use crate::floor::{Floor, FloorConfig, attend};
 use crate::lane::Lane;
 use crate::lifetime::{Lifetime, OnExpiry};
 use crate::limits::{Kind, LimitConfig, Limits};
 use crate::pace::Held;
+use crate::ports::{self, Ports};
 use crate::recovery::{Claim, NotAdmitted, Recovery};
 use crate::replay::replay;
 use crate::reply::{Refused, Subscribed, answer};
@@ -37,6 +39,7 @@ use crate::unauthorized::Unauthorized;
 /// Serves the clients of a journal: authenticates, grants, fans out.
 pub struct Gateway {
     journal: Arc<dyn Journal>,
+    leases: Arc<dyn Leases>,
     recovery: Recovery,
     behind: Arc<Behind>,
     counters: Arc<Counters>,
@@ -69,6 +72,8 @@ pub struct Config {
     /// How much longer than it says a token is good, as [`AuthConfig::leeway`](crate::AuthConfig).
     /// Default: 0 s.
     pub expiry_leeway: Duration,
+    /// How long things are so that end by themselves.
+    pub floor: FloorConfig,
 }
 
 /// How many clients, rooms and users this node has now.
@@ -87,19 +92,33 @@ pub struct Stats {
 impl Gateway {
     /// Begins at the head of each partition; [`run`](Self::run) then fans out what comes.
     pub async fn new(
-        journal: Arc<dyn Journal>,
-        sessions: Arc<dyn Sessions>,
+        ports: Ports,
         catalogue: Arc<Catalogue>,
         authenticator: Authenticator,
         rules: Rules,
         clock: Clock,
         config: Config,
     ) -> Result<Self, ReadError> {
+        let Ports {
+            journal,
+            sessions,
+            leases,
+            fleeting,
+        } = ports;
         let counters = Arc::<Counters>::default();
+        let holder = ports::random_holder()?;
         let mut lanes = Vec::new();
         for partition in journal.partitions().all() {
             let head = journal.head(partition).await?;
-            lanes.push(Arc::new(Lane::new(partition, head, Arc::clone(&counters))));
+            let floor = Floor::new(
+                partition,
+                Arc::clone(&fleeting),
+                clock.clone(),
+                holder,
+                config.floor,
+            );
+            let lane = Lane::new(partition, head, Arc::clone(&counters), floor);
+            lanes.push(Arc::new(lane));
         }
         let access = Access::new(rules);
         let recovery = Recovery {
@@ -116,6 +135,7 @@ impl Gateway {
         };
         Ok(Self {
             journal,
+            leases,
             recovery,
             behind: Arc::default(),
             counters,
@@ -150,6 +170,7 @@ impl Gateway {
         };
         tokio::select! {
             () = fan_out => {}
+            () = attend(&self.lanes, &self.leases, &self.clock) => {}
             () = self.keep_alive() => {}
             () = self.authenticator.keep_fresh() => {}
             () = self.expire() => {}
@@ -258,6 +279,16 @@ impl Gateway {
         self.recovery.begin(&identity, &[], request, lane).await
     }
 
+    pub(crate) fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    /// Whether a client may hear `room`, which it is not in.
+    pub(crate) async fn may_hear(&self, session: &Session, room: Room) -> Result<(), Refused> {
+        self.access.grant(&session.identity(), room).await?;
+        Ok(())
+    }
+
     /// Keeps alive what belongs to connected clients, for ever.
     async fn keep_alive(&self) {
         let mut due = tokio::time::interval(self.recovery.keep_alive_interval());
@@ -344,7 +375,8 @@ impl Gateway {
             Some(after) => membership.from.max(after.offset),
             None => membership.from,
         };
-        Ok(Subscribed::new(room.name(), session.position(from), next))
+        let subscribed = Subscribed::new(room.name(), session.position(from), next);
+        Ok(subscribed.with(session.snapshot(room)))
     }
 
     /// What comes between a join and its ack: it is written down, so that no crash forgets it, and
@@ -377,6 +409,7 @@ impl Gateway {
         if let Err(refused) = session.unsubscribe(&room) {
             return refuse(session, &event.name, ack, refused);
         }
+        session.turn_from(&room);
         debug!(socket = %session.socket_id(), room = room.name(), "left");
         audit::left(session, &room, audit::Left::Unsubscribed);
         let (gateway, session) = (Arc::clone(self), Arc::clone(session));
@@ -452,6 +485,9 @@ impl Application for Gateway {
             "connected"
         );
         audit::connected(session, admission.is_recovered());
+        let now = self.clock.now();
+        let came_back = admission.is_recovered();
+        session.lane.floor.enter(&session.speaker(), came_back, now);
         Ok(admission)
     }
 
@@ -474,6 +510,7 @@ impl Application for Gateway {
             Ok(Command::Refresh { token }) => {
                 return self.refresh(session, &event, token, ack);
             }
+            Ok(Command::Floor(command)) => return self.floor(session, &event, command, ack),
             Ok(Command::Ping) => self.pong(session, ack),
             Err(refused) => {
                 if event.name.starts_with("subscribe") {
@@ -501,6 +538,8 @@ impl Application for Gateway {
         );
         audit::disconnected(&session, reason);
         session.lane.unregister(&session);
+        let now = self.clock.now();
+        session.lane.floor.leave(&session.speaker(), now);
         if matches!(
             reason,
             DisconnectReason::ClientLeft | DisconnectReason::ServerLeft
@@ -519,6 +558,7 @@ impl Default for Config {
             on_expiry: OnExpiry::default(),
             expiry_notice: Duration::from_mins(1),
             expiry_leeway: Duration::ZERO,
+            floor: FloorConfig::default(),
         }
     }
 }

@@ -51,12 +51,9 @@ pub struct NodeWord {
     pub seen_at: Timestamp,
 }
 
-#[derive(Debug)]
-struct Known {
-    /// Never empty.
-    words: Vec<(Id, Status)>,
-    seen_at: Timestamp,
-}
+/// What nodes say of a person; never empty.
+#[derive(Debug, Default)]
+struct Known(Vec<(Id, Status)>);
 
 impl Presence {
     /// Takes what a node says, in place of what it said of the same person before. Answers what
@@ -75,19 +72,18 @@ impl Presence {
         };
         let before = people.get(&user).and_then(Known::status);
         let after = if let Some(status) = status {
-            let known = people.entry(user.clone()).or_insert_with(|| Known {
-                words: Vec::with_capacity(1),
-                seen_at,
-            });
-            known.seen_at = seen_at;
-            match known.words.iter_mut().find(|(known, _)| *known == node) {
-                Some((_, said)) => *said = status,
-                None => known.words.push((node, status)),
+            let known = people.entry(user.clone()).or_default();
+            if let Some((_, said)) = known.0.iter_mut().find(|(known, _)| *known == node) {
+                *said = status;
+            } else {
+                // Most people are on one node for long: growing by doubling would be empty.
+                known.0.reserve_exact(1);
+                known.0.push((node, status));
             }
             known.status()
         } else {
             let known = people.get_mut(&user)?;
-            known.words.retain(|(known, _)| *known != node);
+            known.0.retain(|(known, _)| *known != node);
             let after = known.status();
             if after.is_none() {
                 people.remove(&user);
@@ -123,7 +119,7 @@ impl Presence {
         let mut stale = Vec::new();
         for (tenant, people) in &self.tenants {
             for (user, known) in people {
-                for (node, _) in &known.words {
+                for (node, _) in &known.0 {
                     let name = (tenant.clone(), user.clone(), node.clone());
                     if !is_newer(tenant, user) && !listed.contains(&name) {
                         stale.push(name);
@@ -150,20 +146,17 @@ impl Presence {
         self.tenants.get(tenant)?.get(user)?.status()
     }
 
-    /// The people of a tenant who are there, in the order of their ids, behind `after`: how they
-    /// are, and when they were last heard of.
+    /// The people of a tenant who are there, in the order of their ids, behind `after`.
     pub fn people(
         &self,
         tenant: &TenantId,
         after: Option<&UserId>,
-    ) -> impl Iterator<Item = (&UserId, Status, Timestamp)> {
+    ) -> impl Iterator<Item = (&UserId, Status)> {
         let from = after.map_or(Bound::Unbounded, Bound::Excluded);
         let people = self.tenants.get(tenant);
         let people = people.map(|people| people.range::<UserId, _>((from, Bound::Unbounded)));
-        people.into_iter().flatten().filter_map(|(user, known)| {
-            let status = known.status()?;
-            Some((user, status, known.seen_at))
-        })
+        let people = people.into_iter().flatten();
+        people.filter_map(|(user, known)| Some((user, known.status()?)))
     }
 
     /// How many people of a tenant are there.
@@ -196,6 +189,6 @@ impl Status {
 
 impl Known {
     fn status(&self) -> Option<Status> {
-        self.words.iter().map(|(_, status)| *status).max()
+        self.0.iter().map(|(_, status)| *status).max()
     }
 }

@@ -7,7 +7,7 @@ use axum::Router;
 use axum::routing::{MethodRouter, delete, get, post};
 use parking_lot::RwLock;
 use switchboard_event::{Catalogue, Clock, Draft, Maker, TenantId};
-use switchboard_journal::Journal;
+use switchboard_journal::{Fleeting, Journal};
 use tokio::time::{Instant, MissedTickBehavior, timeout};
 use tracing::{debug, warn};
 
@@ -36,6 +36,8 @@ pub struct Ingest(Arc<Shared>);
 pub struct Parts {
     /// Where events go.
     pub journal: Arc<dyn Journal>,
+    /// Where those go that are so for a moment.
+    pub fleeting: Arc<dyn Fleeting>,
     /// Which events there are, and who hears them.
     pub catalogue: Arc<Catalogue>,
     /// Who may publish, by the settings; others are made while it runs.
@@ -52,6 +54,7 @@ pub struct Parts {
 
 struct Shared {
     journal: Arc<dyn Journal>,
+    fleeting: Arc<dyn Fleeting>,
     catalogue: Arc<Catalogue>,
     keys: Keys,
     single_tenant: Option<TenantId>,
@@ -69,6 +72,7 @@ impl Ingest {
     pub fn new(parts: Parts) -> Self {
         let Parts {
             journal,
+            fleeting,
             catalogue,
             keys,
             single_tenant,
@@ -85,6 +89,7 @@ impl Ingest {
         } = config;
         Self(Arc::new(Shared {
             journal,
+            fleeting,
             catalogue,
             keys: Keys::new(keys),
             single_tenant,
@@ -103,7 +108,8 @@ impl Ingest {
     ///
     /// The good ones go into as few batches as possible; each keeps its own outcome. With
     /// [`TenantId::everyone`] the events go to every partition, and a position is that of the
-    /// first. An error means that nothing was appended.
+    /// first. An error means that nothing was appended. Fleeting events are passed on and have no
+    /// position.
     pub async fn publish(
         &self,
         tenant: &TenantId,
@@ -118,7 +124,7 @@ impl Ingest {
         let outcomes = self.append(tenant, items, Maker::Producer).await;
         for outcome in &outcomes {
             match outcome {
-                Ok(receipt) => self.stats().accept(receipt.duplicate),
+                Ok(receipt) => self.stats().take(receipt),
                 Err(refused) => self.stats().refuse(refused.refusal.code()),
             }
         }
@@ -225,6 +231,7 @@ impl Ingest {
     ) -> Vec<Result<Receipt, Refused>> {
         let Shared {
             journal,
+            fleeting,
             catalogue,
             clock,
             config,
@@ -233,6 +240,7 @@ impl Ingest {
         let now = clock.now();
         Publication {
             journal: &**journal,
+            fleeting: &**fleeting,
             catalogue,
             config,
             stats: self.stats(),

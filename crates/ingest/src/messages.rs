@@ -82,6 +82,8 @@ impl Messages {
                 message.is_changed = true;
                 Ok(accepted.event.clone())
             }
+            // Those go another way; one that came here would be stored.
+            Accepted::Fleeting(event) => Ok(event.clone()),
             Accepted::NeedsMessage(needs) => {
                 let message = self.0.get(&journal_key(&needs.key()));
                 needs.clone().resolve(message.map(|message| &message.state))
@@ -121,6 +123,7 @@ pub(crate) fn message_key(accepted: &Accepted) -> Option<Key> {
     match accepted {
         Accepted::Event(accepted) => accepted.message.as_ref().map(journal_key),
         Accepted::NeedsMessage(needs) => Some(journal_key(&needs.key())),
+        Accepted::Fleeting(_) => None,
     }
 }
 

@@ -1,15 +1,17 @@
 //! The one way in: drafts are accepted, find their audience, and are appended.
 
 use std::collections::VecDeque;
+use std::sync::{Arc, LazyLock};
 use std::time::Instant;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use switchboard_event::{
-    Accepted, Catalogue, Context, Draft, Event, EventId, Maker, TenantId, Timestamp,
+    Accepted, Catalogue, Context, Draft, Event, EventId, FleetingEvent, Id, Maker, TenantId,
+    Timestamp,
 };
 use switchboard_journal::{
-    AppendError, Appended, Batch, Change, InvalidBatch, Journal, Key, Partition,
+    AppendError, Appended, Batch, Change, Fleeting, InvalidBatch, Journal, Key, Partition,
 };
 use tracing::error;
 
@@ -22,6 +24,7 @@ use crate::stats::IngestStats;
 /// Accepts and appends drafts of one tenant.
 pub(crate) struct Publication<'a> {
     pub(crate) journal: &'a dyn Journal,
+    pub(crate) fleeting: &'a dyn Fleeting,
     pub(crate) catalogue: &'a Catalogue,
     pub(crate) config: &'a Config,
     pub(crate) stats: &'a IngestStats,
@@ -63,22 +66,55 @@ impl Publication<'_> {
         for Item { fact, drafts } in items {
             let place = queue.outcomes.len();
             queue.outcomes.resize_with(place + drafts.len(), || None);
-            let ids = drafts.iter().map(|draft| draft.id.clone()).collect();
+            let ids: Vec<_> = drafts.iter().map(|draft| draft.id.clone()).collect();
             let accepted: Result<Vec<_>, _> = drafts
                 .into_iter()
                 .map(|draft| self.accept_one(draft))
                 .collect();
             match accepted {
-                Ok(accepted) => queue.pending.push_back(Pending {
-                    place,
-                    fact,
-                    ids,
-                    accepted,
-                }),
-                Err(refusal) => queue.refuse(place, ids, &refusal),
+                Ok(accepted) => {
+                    let places: Vec<_> = (place..).take(ids.len()).collect();
+                    let item = Pending {
+                        places,
+                        fact,
+                        ids,
+                        accepted,
+                    };
+                    self.pass_on(item, &mut queue);
+                }
+                Err(refusal) => queue.refuse((place..).zip(ids), &refusal),
             }
         }
         queue
+    }
+
+    /// Passes on what is so for a moment, and queues the rest of the item.
+    fn pass_on(&self, item: Pending, queue: &mut Queue) {
+        let mut rest = Pending {
+            fact: item.fact,
+            ..Pending::default()
+        };
+        let drafts = item.places.into_iter().zip(item.ids).zip(item.accepted);
+        for ((place, draft_id), accepted) in drafts {
+            let Accepted::Fleeting(event) = accepted else {
+                rest.places.push(place);
+                rest.ids.push(draft_id);
+                rest.accepted.push(accepted);
+                continue;
+            };
+            let receipt = Receipt {
+                id: event.id().clone(),
+                position: None,
+                duplicate: false,
+            };
+            let event = FleetingEvent::of(event, PRODUCERS.clone());
+            let partition = self.journal.partitions().of(self.tenant);
+            self.fleeting.send(partition, Arc::new(event));
+            queue.outcomes[place] = Some(Ok(receipt));
+        }
+        if !rest.places.is_empty() {
+            queue.pending.push_back(rest);
+        }
     }
 
     fn accept_one(&self, mut draft: Draft) -> Result<Accepted, Refusal> {
@@ -139,7 +175,7 @@ impl Publication<'_> {
             },
         )| Receipt {
             id,
-            position,
+            position: Some(position),
             duplicate,
         };
         Ok(ids.into_iter().zip(appended).map(receipt).collect())
@@ -179,9 +215,10 @@ struct Queue {
 }
 
 /// An item whose drafts were accepted.
+#[derive(Default)]
 struct Pending {
-    /// Where the outcomes of its drafts begin.
-    place: usize,
+    /// Where the outcomes of its drafts go.
+    places: Vec<usize>,
     /// What its source told.
     fact: Option<Fact>,
     /// The ids that the drafts came with.
@@ -230,12 +267,9 @@ impl Queue {
     /// Takes the first `take` items out: their events are durable now.
     fn settle(&mut self, take: usize, receipts: Vec<Receipt>) {
         let mut receipts = receipts.into_iter();
-        for Pending {
-            place, accepted, ..
-        } in self.pending.drain(..take)
-        {
-            for (offset, receipt) in receipts.by_ref().take(accepted.len()).enumerate() {
-                self.outcomes[place + offset] = Some(Ok(receipt));
+        for Pending { places, .. } in self.pending.drain(..take) {
+            for (place, receipt) in places.into_iter().zip(receipts.by_ref()) {
+                self.outcomes[place] = Some(Ok(receipt));
             }
         }
     }
@@ -253,24 +287,28 @@ impl Queue {
     }
 
     fn refuse_pending(&mut self, index: usize, refusal: &Refusal) {
-        if let Some(Pending { place, ids, .. }) = self.pending.remove(index) {
-            self.refuse(place, ids, refusal);
+        if let Some(Pending { places, ids, .. }) = self.pending.remove(index) {
+            self.refuse(places.into_iter().zip(ids), refusal);
         }
     }
 
     fn refuse_all(&mut self, refusal: &Refusal) {
-        for Pending { place, ids, .. } in std::mem::take(&mut self.pending) {
-            self.refuse(place, ids, refusal);
+        for Pending { places, ids, .. } in std::mem::take(&mut self.pending) {
+            self.refuse(places.into_iter().zip(ids), refusal);
         }
     }
 
-    fn refuse(&mut self, place: usize, ids: Vec<Option<EventId>>, refusal: &Refusal) {
-        for (offset, id) in ids.into_iter().enumerate() {
+    fn refuse(
+        &mut self,
+        drafts: impl Iterator<Item = (usize, Option<EventId>)>,
+        refusal: &Refusal,
+    ) {
+        for (place, id) in drafts {
             let refused = Refused {
                 id,
                 refusal: refusal.clone(),
             };
-            self.outcomes[place + offset] = Some(Err(refused));
+            self.outcomes[place] = Some(Err(refused));
         }
     }
 
@@ -381,6 +419,8 @@ pub(crate) fn fresh_id() -> Result<EventId, Unavailable> {
         .expect("base64url has neither white space nor control characters"))
 }
 
+/// As whom producers speak of what is so for a moment: any of them may end what another began.
+static PRODUCERS: LazyLock<Id> = LazyLock::new(|| "producers".parse().expect("a word is an id"));
 const FRESH_ID_BYTES: usize = 15;
 /// How often a batch is tried again because others changed the same state at the same time.
 const CONFLICTS_MAX: usize = 8;

@@ -12,6 +12,8 @@ use crate::{FLEETING_QUEUE_MAX, Heard, Listener, Partition, Partitions};
 #[derive(Debug)]
 pub(crate) struct Exchange {
     partitions: Partitions,
+    /// How much a listener may be behind.
+    queue_max: usize,
     /// `None` once closed: without a sender the listeners end.
     lines: RwLock<Option<Vec<Line>>>,
 }
@@ -22,8 +24,10 @@ type Line = Option<Sender<Arc<FleetingEvent>>>;
 impl Exchange {
     pub(crate) fn new(partitions: Partitions) -> Self {
         let lines = partitions.all().map(|_| None).collect();
+        let share = QUEUES_MAX / usize::from(partitions.count().get());
         Self {
             partitions,
+            queue_max: share.clamp(QUEUE_MIN, FLEETING_QUEUE_MAX),
             lines: RwLock::new(Some(lines)),
         }
     }
@@ -44,7 +48,7 @@ impl Exchange {
             .as_mut()
             .and_then(|lines| lines.get_mut(index(partition)));
         Box::new(ExchangeListener(line.map(|line| {
-            line.get_or_insert_with(|| channel(FLEETING_QUEUE_MAX).0)
+            line.get_or_insert_with(|| channel(self.queue_max).0)
                 .subscribe()
         })))
     }
@@ -71,3 +75,8 @@ impl Listener for ExchangeListener {
         }
     }
 }
+
+/// How many events all rings hold together, at some 50 bytes each, however many partitions share
+/// them; and how many one holds at least.
+const QUEUES_MAX: usize = 16 * FLEETING_QUEUE_MAX;
+const QUEUE_MIN: usize = 64;

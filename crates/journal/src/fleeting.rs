@@ -38,5 +38,6 @@ pub enum Heard {
     Lost(u64),
 }
 
-/// How many events of one partition wait for a listener. Beyond it the oldest are lost.
+/// How many events of one partition wait for a listener at most; fewer where there are many
+/// partitions. Beyond it the oldest are lost.
 pub const FLEETING_QUEUE_MAX: usize = 1_024;

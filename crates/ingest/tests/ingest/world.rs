@@ -17,7 +17,7 @@ use switchboard_ingest::meta::Accounts;
 use switchboard_ingest::{
     ApiKey, Config, Endpoints, Ingest, KeyHash, MetaEndpoint, Parts, Reach, Scope, Scopes,
 };
-use switchboard_journal::{Journal, MemoryConfig, MemoryJournal};
+use switchboard_journal::{Fleeting, Journal, MemoryConfig, MemoryJournal};
 use tower_service::Service;
 
 use crate::logs::LOG;
@@ -82,6 +82,7 @@ impl World {
         let journal = Arc::new(MemoryJournal::new(MemoryConfig::new(Epoch::new(7))));
         let ingest = Ingest::new(Parts {
             journal: wrap(Arc::clone(&journal) as Arc<dyn Journal>),
+            fleeting: Arc::clone(&journal) as Arc<dyn Fleeting>,
             catalogue: Arc::new(Catalogue::new(catalogue).unwrap()),
             keys: keys(),
             single_tenant: None,
