@@ -4,13 +4,14 @@ import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
 
 import { startServer } from './harness/server.js';
+import { ADMINISTRATORS } from './harness/settings.js';
 import { until } from './harness/until.js';
 
 const GRACE_MS = 600;
 const LEASE_MS = 2_000;
 
 const server = await startServer({
-  settings: { presence: { grace: `${GRACE_MS}ms`, lease: `${LEASE_MS}ms` } },
+  settings: { presence: { grace: `${GRACE_MS}ms`, lease: `${LEASE_MS}ms` }, producers: ADMINISTRATORS },
 });
 after(() => server.stop());
 
@@ -203,6 +204,24 @@ test('who looks at a contact and reloads the page was never gone, and who leaves
 
   const { payload } = await colleague.next('presence:viewing');
   assert.equal(payload.isViewing, false);
+});
+
+test('who may not hear a contact any more does not look at it or type to it any more', async () => {
+  const [ana, contactId] = [fresh('ana'), fresh('contact')];
+  const rooms = [`contact:${contactId}`];
+  const tab = await server.connect({ user: ana, rooms });
+  const colleague = await server.connect({ user: 'rui', rooms });
+  for (const client of [tab, colleague]) await client.subscribe(`contact:${contactId}`);
+  await tab.request('presence:viewing', { contactId, isViewing: true });
+  await tab.request('typing:start', { contactId, whatsappAccountId: '1', ttlMs: 60_000 });
+  await colleague.next('typing:indicator');
+
+  await server.ordered('/v1/revocations', { user: ana, room: `contact:${contactId}` });
+
+  await colleague.next('presence:viewing', ({ isViewing }) => !isViewing);
+  await colleague.next('typing:indicator', ({ isTyping }) => !isTyping);
+  const ack = await tab.request('typing:start', { contactId, whatsappAccountId: '1' });
+  assert.equal(ack.error?.code, 'forbidden', JSON.stringify(ack));
 });
 
 test('a snapshot of a contact tells who of the team is there', async () => {

@@ -285,8 +285,8 @@ impl Gateway {
 
     /// Whether a client may hear `room`, which it is not in.
     pub(crate) async fn may_hear(&self, session: &Session, room: Room) -> Result<(), Refused> {
-        self.access.grant(&session.identity(), room).await?;
-        Ok(())
+        self.access.grant(&session.identity(), room.clone()).await?;
+        session.check_kept(&room)
     }
 
     /// Keeps alive what belongs to connected clients, for ever.

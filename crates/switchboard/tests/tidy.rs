@@ -23,8 +23,7 @@ const EDGES: [(&str, &[&str]); 13] = [
     (
         "gateway",
         &[
-            "engine", "protocol", "hub", "journal", "event", "metrics", "outbound", "limit",
-            "access",
+            "engine", "protocol", "hub", "journal", "event", "metrics", "outbound", "limit", "access",
         ],
     ),
     ("ingest", &["journal", "event", "metrics", "limit"]),
