@@ -148,6 +148,30 @@ const WAYS = {
       return answer;
     },
   },
+  'typing:start': {
+    'to the same contact': () =>
+      globex.wire.request('typing:start', { contactId: '1', whatsappAccountId: MARKS.globex }),
+  },
+  'typing:stop': {
+    'to the same contact': () => globex.wire.request('typing:stop', { contactId: '1', whatsappAccountId: MARKS.globex }),
+  },
+  'presence:viewing': {
+    'of the same contact': () => globex.wire.request('presence:viewing', { contactId: '1', isViewing: true }),
+  },
+  'presence:update': {
+    'of the same user': () => globex.wire.request('presence:update', { status: 'away' }),
+  },
+  'presence:list': {
+    'of its own team': async () => {
+      const { users } = await globex.wire.request('presence:list');
+      assert.deepEqual([...new Set(users.map((/** @type {any} */ one) => one.userId))], users.length > 0 ? [PERSON.user] : []);
+      return users;
+    },
+    'of the same contact': async () => {
+      await acme.wire.request('typing:start', { contactId: '1', whatsappAccountId: MARKS.acme });
+      return globex.wire.request('presence:list', { contactId: '1' });
+    },
+  },
   ping: { 'and hears nothing but a time': () => globex.wire.request('ping') },
   '/healthz': { 'and reads nothing': () => server.get('/healthz') },
   '/readyz': { 'and reads nothing': () => server.get('/readyz') },

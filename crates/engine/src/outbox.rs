@@ -121,6 +121,13 @@ impl Outbox {
         self.post_from(None, packet, mark)
     }
 
+    /// Queues a live event that nobody has to hear: it is dropped where another one would put the
+    /// outbox behind, and already when a part of the space is taken, so that it is the first thing
+    /// that a slow client loses. Wakes nobody: a flush must follow.
+    pub fn post_fleeting(&self, packet: Arc<Packet>, mark: u64) -> Posted {
+        self.post_fleeting_from(None, packet, mark)
+    }
+
     /// The highest mark of the events that were wholly written, 0 before the first.
     pub fn written(&self) -> u64 {
         self.state.lock().written

@@ -79,6 +79,14 @@ impl SocketHandle {
         self.0.outbox.flush();
     }
 
+    /// Queues an event that nobody has to hear, without waking anybody: a [`flush`](Self::flush) must
+    /// follow. See [`Outbox::post_fleeting`].
+    pub fn post_fleeting(&self, packet: Arc<Packet>, mark: u64) -> Posted {
+        self.0
+            .outbox
+            .post_fleeting_from(Some(self.poster()), packet, mark)
+    }
+
     /// Queues an event that was missed while behind. See [`Outbox::post_missed`].
     pub fn post_missed(&self, packet: Arc<Packet>, mark: u64) -> Posted {
         self.0

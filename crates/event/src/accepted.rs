@@ -13,6 +13,8 @@ pub enum Accepted {
     Event(AcceptedEvent),
     /// It will be one, once it is known where its message went.
     NeedsMessage(NeedsMessage),
+    /// It is an event for a moment: it is passed on and never stored.
+    Fleeting(Event),
 }
 
 /// An event, and what is to be remembered with it.
@@ -33,6 +35,7 @@ impl Accepted {
         match self {
             Self::Event(accepted) => accepted.fact.as_ref(),
             Self::NeedsMessage(needs) => needs.fact(),
+            Self::Fleeting(_) => None,
         }
     }
 }

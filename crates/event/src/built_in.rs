@@ -5,11 +5,11 @@ use serde::de::DeserializeOwned;
 
 use crate::payload::{
     CampaignCompleted, CampaignFailed, CampaignPaused, CampaignProgress, CampaignResumed,
-    CampaignStarted, CampaignStatsUpdate, ContactCreated, ContactDeleted, ContactUpdated,
-    FlowCompleted, FlowFailed, FlowStarted, MessageDelivered, MessageFailed, MessageRead,
-    MessageReceived, MessageSent, MessageStatusUpdate, Pong, SystemNotification, TeamActivity,
-    TypingIndicator, WhatsappConnectionStatus, WhatsappDisconnected, WhatsappQrGenerated,
-    WhatsappReady,
+    CampaignStarted, CampaignStatsUpdate, ContactCreated, ContactDeleted, ContactTyping,
+    ContactUpdated, FlowCompleted, FlowFailed, FlowStarted, MessageDelivered, MessageFailed,
+    MessageRead, MessageReceived, MessageSent, MessageStatusUpdate, Pong, PresenceUpdate,
+    PresenceViewing, SystemNotification, TeamActivity, TypingIndicator, WhatsappConnectionStatus,
+    WhatsappDisconnected, WhatsappQrGenerated, WhatsappReady,
 };
 use crate::shape::ObjectShape;
 
@@ -52,6 +52,9 @@ pub enum DefaultAudience {
     Recalled(&'static [&'static str]),
     /// Exactly this room, whatever the settings and the draft say. The event expires.
     Sealed(&'static str),
+    /// These rooms, for a moment: the event is passed on and never stored, and what it says ends by
+    /// itself.
+    Fleeting(&'static [&'static str]),
     /// The server makes this event itself; producers cannot publish it.
     Server,
 }
@@ -92,7 +95,10 @@ built_in! {
     "contact:created": ContactCreated => Rooms(&["contact:{contact.id}", "contacts:{tenant}"]),
     "contact:updated": ContactUpdated => Rooms(CONTACT),
     "contact:deleted": ContactDeleted => Rooms(CONTACT),
+    "contact:typing": ContactTyping => Fleeting(CONVERSATION),
     "typing:indicator": TypingIndicator => Server,
+    "presence:viewing": PresenceViewing => Server,
+    "presence:update": PresenceUpdate => Server,
     "flow:execution:started": FlowStarted => Rooms(FLOW),
     "flow:execution:completed": FlowCompleted => Rooms(FLOW),
     "flow:execution:failed": FlowFailed => Rooms(FLOW),

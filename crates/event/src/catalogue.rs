@@ -9,6 +9,7 @@ mod stamp;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 
@@ -40,6 +41,7 @@ use entry::{Entry, PayloadRule, Rule};
 /// What it accepts is checked for good; nothing validates again after it.
 pub struct Catalogue {
     strict: bool,
+    fleeting_lifetime: Duration,
     kinds: BTreeSet<String>,
     entries: BTreeMap<Arc<str>, Entry>,
 }
@@ -102,6 +104,7 @@ impl Catalogue {
         }
         let mut catalogue = Self {
             strict: config.strict,
+            fleeting_lifetime: config.fleeting_lifetime,
             kinds,
             entries,
         };
@@ -150,6 +153,7 @@ impl Catalogue {
 
         let expires_at = match entry.rule {
             Rule::Sealed(_) => Some(stamp::expiry(&draft.data, context.at)?),
+            _ if entry.is_fleeting => context.at.checked_add(self.fleeting_lifetime),
             _ => None,
         };
         let message = if entry.is_remembered {
@@ -171,6 +175,9 @@ impl Catalogue {
             })
         };
         Ok(match resolved {
+            Resolved::Known(audience) if entry.is_fleeting => {
+                Accepted::Fleeting(Event::from_parts(parts(audience)?))
+            }
             Resolved::Known(audience) => Accepted::Event(AcceptedEvent {
                 event: Event::from_parts(parts(audience)?),
                 message,

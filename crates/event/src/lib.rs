@@ -8,6 +8,7 @@
 //! - [`catalogue`]: all events that there are; [`Catalogue::accept`] is the one way from a draft
 //!   to an event. [`rejected`] says why not, [`accepted`] what came of it.
 //! - [`event`]: what a draft becomes. Nothing validates again after it.
+//! - [`fleeting`]: what is said of a fact that ends by itself.
 //! - [`message`]: what is remembered of a message. [`binary`]: binary values in payloads.
 //! - [`order`]: what the server tells its own nodes; [`revoked`]: what is remembered of it.
 //! - [`machine`]: the state machines of messages, campaigns and connections.
@@ -25,6 +26,7 @@ pub mod clock;
 pub mod draft;
 pub mod event;
 mod field;
+pub mod fleeting;
 pub mod id;
 mod json;
 pub mod machine;
@@ -49,6 +51,7 @@ pub use catalogue::{
 pub use clock::Clock;
 pub use draft::Draft;
 pub use event::{Audience, Event, EventParts};
+pub use fleeting::FleetingEvent;
 pub use id::{EventId, ID_LEN_MAX, Id, InvalidId, TenantId, UserId};
 pub use message::{InvalidMessageState, MessageFact, MessageKey, MessageState};
 pub use order::{InvalidOrder, InvalidTokenId, Invalidation, Order, Revocation, TokenId};

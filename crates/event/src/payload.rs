@@ -18,7 +18,10 @@ pub use campaign::{
     CampaignCompleted, CampaignCounts, CampaignFailed, CampaignPaused, CampaignProgress,
     CampaignResumed, CampaignStarted, CampaignStats, CampaignStatsUpdate, CampaignSummary,
 };
-pub use contact::{Contact, ContactCreated, ContactDeleted, ContactUpdated, TypingIndicator};
+pub use contact::{
+    Contact, ContactCreated, ContactDeleted, ContactTyping, ContactUpdated, PresenceStatus,
+    PresenceUpdate, PresenceViewing, TypingIndicator, TypingKind,
+};
 pub use flow::{FlowCompleted, FlowFailed, FlowResult, FlowResultStatus, FlowStarted};
 pub use message::{
     MessageDelivered, MessageFailed, MessageRead, MessageReceived, MessageSent, MessageStatus,

@@ -6,15 +6,25 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use switchboard_event::{Catalogue, Id, Position, Room, RoomKind};
 
+use crate::floor::FloorCommand;
 use crate::reply::Refused;
 
 /// One wish of a client.
 #[derive(Eq, PartialEq)]
 pub(crate) enum Command {
-    Subscribe { room: Room, after: Option<Position> },
-    Unsubscribe { room: Room },
-    Refresh { token: Box<str> },
+    Subscribe {
+        room: Room,
+        after: Option<Position>,
+    },
+    Unsubscribe {
+        room: Room,
+    },
+    Refresh {
+        token: Box<str>,
+    },
     Ping,
+    /// About what is so right now.
+    Floor(FloorCommand),
 }
 
 /// The second argument of a subscription.
@@ -24,12 +34,17 @@ struct Options {
 }
 
 /// Every event that clients may send; `{kind}` is that of a room with subscribers.
-pub const CLIENT_EVENTS: [&str; 6] = [
+pub const CLIENT_EVENTS: [&str; 11] = [
     "subscribe",
     "subscribe:{kind}",
     "unsubscribe",
     "unsubscribe:{kind}",
     "session:refresh",
+    "typing:start",
+    "typing:stop",
+    "presence:viewing",
+    "presence:update",
+    "presence:list",
     "ping",
 ];
 
@@ -38,7 +53,7 @@ impl Command {
     pub(crate) const ARGS_MAX: usize = 2;
 
     /// Reads one of [`CLIENT_EVENTS`]: with a whole room name, with the id of a room whose kind is in
-    /// the event's name, with a token, or with nothing.
+    /// the event's name, with a token, with what is so right now, or with nothing.
     pub(crate) fn parse(
         name: &str,
         args: &[&RawValue],
@@ -57,7 +72,7 @@ impl Command {
                 token: token(args)?,
             }),
             "ping" => Ok(Self::Ping),
-            _ => Err(Refused::UnknownEvent),
+            _ => FloorCommand::parse(event, args).map(Self::Floor),
         }
     }
 }
@@ -88,6 +103,7 @@ impl fmt::Debug for Command {
                 .field("room", room)
                 .finish(),
             Self::Refresh { .. } => formatter.write_str("Refresh(..)"),
+            Self::Floor(command) => formatter.debug_tuple("Floor").field(command).finish(),
             Self::Ping => formatter.write_str("Ping"),
         }
     }

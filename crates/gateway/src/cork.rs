@@ -2,7 +2,7 @@
 
 use switchboard_hub::Post as _;
 
-use crate::delivery::{Line, Run};
+use crate::delivery::{Delivery, Line, Run};
 
 /// Lines that hear the runs of one batch of records: each is written to once, after the last run.
 #[derive(Default)]
@@ -46,6 +46,17 @@ impl Corked {
         }
         self.lines = Vec::new();
         self.deliveries = 0;
+    }
+}
+
+/// Tells `lines` what nobody has to hear, and writes to all.
+pub(crate) async fn tell(lines: &[Line], delivery: &Delivery) {
+    for lines in lines.chunks(LINES_AT_ONCE_MAX) {
+        for line in lines {
+            line.tell(delivery);
+            line.flush();
+        }
+        tokio::task::yield_now().await;
     }
 }
 

@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use switchboard_event::Payload;
+use switchboard_event::payload::{ContactTyping, PresenceUpdate, PresenceViewing, TypingIndicator};
 use switchboard_metrics::{Counter, Histogram, HistogramSnapshot, Tally};
 
 use crate::reply::Refused;
@@ -12,6 +14,8 @@ use crate::unauthorized::Unauthorized;
 #[derive(Debug)]
 pub(crate) struct Counters {
     pub(crate) falls: Counter,
+    pub(crate) lost: Counter,
+    fleeting: Tally,
     records: Counter,
     deliveries: Tally,
     recoveries: Tally,
@@ -29,10 +33,15 @@ pub struct Counts {
     /// Records that were fanned out.
     pub records: u64,
     /// Records that were handed to clients, by path: `live`, `missed` (read for a client that came
-    /// back or fell behind), `replayed` (what a room said before a subscription).
+    /// back or fell behind), `replayed` (what a room said before a subscription), `fleeting` (no
+    /// records: what is so for a moment).
     pub deliveries: BTreeMap<&'static str, u64>,
     /// How often a client fell behind.
     pub falls: u64,
+    /// What was told that is so for a moment, by event.
+    pub fleeting: BTreeMap<&'static str, u64>,
+    /// What was said for a moment and not heard, because too much was said at once.
+    pub fleeting_lost: u64,
     /// Clients that were let in, or not, by how they went on: `new` (did not ask to go on),
     /// `recovered`, `unknown` (nothing is kept of the session), `history_lost` (retention took what
     /// it missed), `refused` (told to try again).
@@ -61,6 +70,7 @@ pub(crate) enum Path {
     Live,
     Missed,
     Replayed,
+    Fleeting,
 }
 
 /// How a client that was authenticated went on.
@@ -85,8 +95,15 @@ impl Default for Counters {
     fn default() -> Self {
         Self {
             falls: Counter::new(),
+            lost: Counter::new(),
+            fleeting: Tally::of([
+                TypingIndicator::EVENT,
+                ContactTyping::EVENT,
+                PresenceViewing::EVENT,
+                PresenceUpdate::EVENT,
+            ]),
             records: Counter::new(),
-            deliveries: Tally::of([Path::Live, Path::Missed, Path::Replayed].map(Path::name)),
+            deliveries: Tally::of(Path::ALL.map(Path::name)),
             recoveries: Tally::of(Continuation::ALL.map(Continuation::name)),
             subscriptions: Tally::of([OK, "forbidden"]),
             unauthorized: Tally::of(["unauthorized", "token_expired", "unavailable"]),
@@ -105,6 +122,12 @@ impl Counters {
         self.deliver(Path::Live, recipients);
         self.fan_out.observe(took);
         self.lag.observe(lag);
+    }
+
+    /// Something that is so for a moment was told to so many recipients.
+    pub(crate) fn tell(&self, event: &'static str, recipients: usize) {
+        self.fleeting.increment(event);
+        self.deliver(Path::Fleeting, recipients);
     }
 
     pub(crate) fn deliver(&self, path: Path, count: usize) {
@@ -138,6 +161,8 @@ impl Counters {
             records: self.records.get(),
             deliveries: self.deliveries.counts(),
             falls: self.falls.get(),
+            fleeting: self.fleeting.counts(),
+            fleeting_lost: self.lost.get(),
             recoveries: self.recoveries.counts(),
             subscriptions: self.subscriptions.counts(),
             unauthorized: self.unauthorized.counts(),
@@ -151,11 +176,14 @@ impl Counters {
 }
 
 impl Path {
+    const ALL: [Self; 4] = [Self::Live, Self::Missed, Self::Replayed, Self::Fleeting];
+
     fn name(self) -> &'static str {
         match self {
             Self::Live => "live",
             Self::Missed => "missed",
             Self::Replayed => "replayed",
+            Self::Fleeting => "fleeting",
         }
     }
 }

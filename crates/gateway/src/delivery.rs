@@ -73,6 +73,15 @@ impl Delivery {
         }
     }
 
+    /// What is so for a moment, told to lines that have come to `position`.
+    pub(crate) fn fleeting(name: &str, data: &[u8], position: Position) -> Self {
+        Self {
+            packet: Arc::new(event(name, data, position)),
+            offset: position.offset,
+            mark: Mark::of_sync(position.offset),
+        }
+    }
+
     /// How many bytes one connection is sent.
     pub(crate) fn wire_len(&self) -> usize {
         self.packet.wire_len()
@@ -133,6 +142,12 @@ impl Post for Line {
 }
 
 impl Line {
+    /// Posts what nobody has to hear, if there is space to spare.
+    pub(crate) fn tell(&self, delivery: &Delivery) {
+        let packet = Arc::clone(&delivery.packet);
+        self.0.post_fleeting(packet, delivery.mark.as_u64());
+    }
+
     /// Writes what was posted.
     pub(crate) fn flush(&self) {
         self.0.flush();

@@ -11,9 +11,8 @@ use switchboard_engine::{
     AckId, Admission, Application, CloseReason, Connect, DisconnectReason, Handling, Handshake,
     Incoming, Refusal,
 };
-use switchboard_event::{Catalogue, Clock, Position, Room};
-use switchboard_hub::Grant;
-use switchboard_journal::{Journal, ReadError, Sessions};
+use switchboard_event::{Catalogue, Clock, Room, Timestamp};
+use switchboard_journal::{Journal, Leases, ReadError};
 use tokio::time::MissedTickBehavior;
 use tracing::{debug, error, info, warn};
 
@@ -24,30 +23,30 @@ use crate::catch_up::Behind;
 use crate::command::Command;
 use crate::counters::{Continuation, Counters, Counts};
 use crate::credentials::Credentials;
+use crate::floor::{Floor, FloorConfig, attend};
 use crate::lane::Lane;
 use crate::lifetime::{Lifetime, OnExpiry};
 use crate::limits::{Kind, LimitConfig, Limits};
-use crate::pace::Held;
+use crate::ports::{self, Ports};
 use crate::recovery::{Claim, NotAdmitted, Recovery};
-use crate::replay::replay;
-use crate::reply::{Refused, Subscribed, answer};
-use crate::session::{Entry, Membership, Session};
-use crate::snapshot::{self, Snapshot};
+use crate::reply::{Refused, answer};
+use crate::session::Session;
 use crate::unauthorized::Unauthorized;
 
 /// Serves the clients of a journal: authenticates, grants, fans out.
 pub struct Gateway {
-    journal: Arc<dyn Journal>,
-    recovery: Recovery,
-    behind: Arc<Behind>,
-    counters: Arc<Counters>,
-    catalogue: Arc<Catalogue>,
-    authenticator: Authenticator,
-    access: Access,
-    limits: Limits,
-    clock: Clock,
-    config: Config,
-    lanes: Box<[Arc<Lane>]>,
+    pub(crate) journal: Arc<dyn Journal>,
+    pub(crate) leases: Arc<dyn Leases>,
+    pub(crate) recovery: Recovery,
+    pub(crate) behind: Arc<Behind>,
+    pub(crate) counters: Arc<Counters>,
+    pub(crate) catalogue: Arc<Catalogue>,
+    pub(crate) authenticator: Authenticator,
+    pub(crate) access: Access,
+    pub(crate) limits: Limits,
+    pub(crate) clock: Clock,
+    pub(crate) config: Config,
+    pub(crate) lanes: Box<[Arc<Lane>]>,
 }
 
 /// Limits of the clients' side.
@@ -70,6 +69,8 @@ pub struct Config {
     /// How much longer than it says a token is good, as [`AuthConfig::leeway`](crate::AuthConfig).
     /// Default: 0 s.
     pub expiry_leeway: Duration,
+    /// How long things are so that end by themselves.
+    pub floor: FloorConfig,
 }
 
 /// How many clients, rooms and users this node has now.
@@ -90,19 +91,33 @@ pub struct Stats {
 impl Gateway {
     /// Begins at the head of each partition; [`run`](Self::run) then fans out what comes.
     pub async fn new(
-        journal: Arc<dyn Journal>,
-        sessions: Arc<dyn Sessions>,
+        ports: Ports,
         catalogue: Arc<Catalogue>,
         authenticator: Authenticator,
         access: Access,
         clock: Clock,
         config: Config,
     ) -> Result<Self, ReadError> {
+        let Ports {
+            journal,
+            sessions,
+            leases,
+            fleeting,
+        } = ports;
         let counters = Arc::<Counters>::default();
+        let holder = ports::random_holder()?;
         let mut lanes = Vec::new();
         for partition in journal.partitions().all() {
             let head = journal.head(partition).await?;
-            lanes.push(Arc::new(Lane::new(partition, head, Arc::clone(&counters))));
+            let floor = Floor::new(
+                partition,
+                Arc::clone(&fleeting),
+                clock.clone(),
+                holder,
+                config.floor,
+            );
+            let lane = Lane::new(partition, head, Arc::clone(&counters), floor);
+            lanes.push(Arc::new(lane));
         }
         let recovery = Recovery {
             journal: Arc::clone(&journal),
@@ -118,6 +133,7 @@ impl Gateway {
         };
         Ok(Self {
             journal,
+            leases,
             recovery,
             behind: Arc::default(),
             counters,
@@ -152,6 +168,7 @@ impl Gateway {
         };
         tokio::select! {
             () = fan_out => {}
+            () = attend(&self.lanes, &self.leases, &self.clock) => {}
             () = self.keep_alive() => {}
             () = self.authenticator.keep_fresh() => {}
             () = self.expire() => {}
@@ -263,6 +280,16 @@ impl Gateway {
         self.recovery.begin(&identity, &[], request, lane).await
     }
 
+    pub(crate) fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    /// Whether a client may hear `room`, which it is not in.
+    pub(crate) async fn may_hear(&self, session: &Session, room: Room) -> Result<(), Refused> {
+        self.access.grant(&session.identity(), room.clone()).await?;
+        session.check_kept(&room)
+    }
+
     /// Keeps alive what belongs to connected clients, for ever.
     async fn keep_alive(&self) {
         let mut due = tokio::time::interval(self.recovery.keep_alive_interval());
@@ -288,135 +315,6 @@ impl Gateway {
                 lane.expire(self.clock.now(), lifetime).await;
             }
         }
-    }
-
-    fn subscribe(
-        self: &Arc<Self>,
-        session: &Arc<Session>,
-        event: &Incoming,
-        room: Room,
-        after: Option<Position>,
-        ack: Option<AckId>,
-    ) -> Handling {
-        // From before the join, so that no live event comes before what it follows: a replay, or a
-        // snapshot that is older.
-        let must_wait = after.is_some() || snapshot::is_of(&room);
-        let held = must_wait.then(|| Held::begin(&session.handle));
-        let (gateway, session) = (Arc::clone(self), Arc::clone(session));
-        let name = event.name.clone();
-        Handling::later(async move {
-            let subscribed = gateway.enter(&session, &room, after).await;
-            gateway.counters.subscribe(subscribed.as_ref().map(|_| ()));
-            match subscribed {
-                Ok(subscribed) => answer(&session.handle, &name, ack, Ok(subscribed)),
-                Err(refused) => {
-                    audit::join_refused(&session, &room, refused.code());
-                    refuse(&session, &name, ack, refused);
-                }
-            }
-            drop(held);
-        })
-    }
-
-    /// What comes between a wish to hear a room and its ack: a grant, a seat, a note of it, and what
-    /// was missed. A refused subscription has no effect.
-    async fn enter(
-        &self,
-        session: &Arc<Session>,
-        room: &Room,
-        after: Option<Position>,
-    ) -> Result<Subscribed, Refused> {
-        let orders = session.lane.orders();
-        let identity = session.identity();
-        let ticket = self.access.ticket(&identity, room.clone()).await?;
-        let inner = ticket.link.as_ref().map(Grant::room);
-        let Entry { membership, joined } = session.subscribe(&ticket, self.limits.rooms_max())?;
-        debug!(socket = %session.socket_id(), room = room.name(), "joined");
-        let is_new = !joined.is_empty();
-        if is_new {
-            session.lane.hold(session, &ticket.terms());
-        }
-        let settled = async {
-            if is_new && session.lane.orders() != orders {
-                // Somebody said meanwhile that what was decided may not count.
-                self.access.ticket(&identity, room.clone()).await?;
-            }
-            self.settle(session, &membership, is_new, after).await
-        };
-        let told = async {
-            let next = settled.await?;
-            let rooms = std::iter::once(room).chain(inner);
-            Ok::<_, Refused>((next, self.show(session, rooms).await?))
-        };
-        let (next, snapshot) = told.await.inspect_err(|_| {
-            session.leave(&joined);
-            session.lane.release(session, &joined);
-        })?;
-        if !session.is_in(room) {
-            return Err(Refused::Taken(room.clone()));
-        }
-        for room in &joined {
-            audit::joined(session, room);
-        }
-        // Whoever was subscribed already must not be sent back behind what it has.
-        let from = match after {
-            Some(after) => membership.from.max(after.offset),
-            None => membership.from,
-        };
-        let position = session.position(from);
-        Ok(Subscribed::new(room.name(), position, next, snapshot))
-    }
-
-    /// What is so now in rooms that the session is in.
-    async fn show(
-        &self,
-        session: &Session,
-        rooms: impl Iterator<Item = &Room>,
-    ) -> Result<Snapshot, Refused> {
-        Ok(snapshot::read(&*self.journal, session, rooms, self.clock.now()).await?)
-    }
-
-    /// What comes between a join and its ack: it is written down, so that no crash forgets it, and
-    /// what was missed is replayed.
-    async fn settle(
-        &self,
-        session: &Session,
-        membership: &Membership,
-        is_new: bool,
-        after: Option<Position>,
-    ) -> Result<Option<Position>, Refused> {
-        if is_new {
-            self.recovery.save(session).await?;
-        }
-        match after {
-            Some(after) => {
-                Ok(replay(&*self.journal, &self.clock, session, membership, after).await?)
-            }
-            None => Ok(None),
-        }
-    }
-
-    fn unsubscribe(
-        self: &Arc<Self>,
-        session: &Arc<Session>,
-        event: &Incoming,
-        room: Room,
-        ack: Option<AckId>,
-    ) -> Handling {
-        if let Err(refused) = session.unsubscribe(&room) {
-            return refuse(session, &event.name, ack, refused);
-        }
-        session.lane.release(session, std::slice::from_ref(&room));
-        debug!(socket = %session.socket_id(), room = room.name(), "left");
-        audit::left(session, &room, audit::Left::Unsubscribed);
-        let (gateway, session) = (Arc::clone(self), Arc::clone(session));
-        let name = event.name.clone();
-        Handling::later(async move {
-            // It is in force whatever becomes of the note.
-            gateway.recovery.write(&session).await;
-            let left = json!({ "ok": true, "room": room.name() });
-            answer(&session.handle, &name, ack, Ok(left));
-        })
     }
 
     /// Counts and logs why a token was not taken; the client learns the code that a new token cures.
@@ -482,6 +380,9 @@ impl Application for Gateway {
             "connected"
         );
         audit::connected(session, admission.is_recovered());
+        let now = self.clock.now();
+        let came_back = admission.is_recovered();
+        session.lane.floor.enter(&session.speaker(), came_back, now);
         Ok(admission)
     }
 
@@ -504,6 +405,7 @@ impl Application for Gateway {
             Ok(Command::Refresh { token }) => {
                 return self.refresh(session, &event, token, ack);
             }
+            Ok(Command::Floor(command)) => return self.floor(session, &event, command, ack),
             Ok(Command::Ping) => self.pong(session, ack),
             Err(refused) => {
                 if event.name.starts_with("subscribe") {
@@ -531,6 +433,8 @@ impl Application for Gateway {
         );
         audit::disconnected(&session, reason);
         session.lane.unregister(&session);
+        let now = self.clock.now();
+        session.lane.floor.leave(&session.speaker(), now);
         if matches!(
             reason,
             DisconnectReason::ClientLeft | DisconnectReason::ServerLeft
@@ -549,6 +453,7 @@ impl Default for Config {
             on_expiry: OnExpiry::default(),
             expiry_notice: Duration::from_mins(1),
             expiry_leeway: Duration::ZERO,
+            floor: FloorConfig::default(),
         }
     }
 }

@@ -9,14 +9,15 @@ use switchboard_engine::CloseReason;
 use switchboard_event::{Epoch, Offset, Order, Position, TenantId, Timestamp};
 use switchboard_hub::{Audience, Hub};
 use switchboard_journal::{
-    Generation, Journal, Partition, ReadError, Record, SessionKey, Tail, TailError,
+    Generation, Heard, Journal, Listener, Partition, ReadError, Record, SessionKey, Tail, TailError,
 };
 use tokio::time::{Instant, Interval, MissedTickBehavior};
 use tracing::{debug, error, warn};
 
-use crate::cork::Corked;
+use crate::cork::{self, Corked};
 use crate::counters::Counters;
 use crate::delivery::{Delivery, Line, Recent, Run, sync};
+use crate::floor::{self, Floor, Utterance};
 use crate::leases::Leases;
 use crate::present::Present;
 use crate::recovery::{Credential, Recovery};
@@ -27,6 +28,8 @@ pub(crate) struct Lane {
     pub(crate) partition: Partition,
     pub(crate) hub: Arc<Hub<Line>>,
     pub(crate) counters: Arc<Counters>,
+    /// What is so right now.
+    pub(crate) floor: Floor,
     epoch: Mutex<Epoch>,
     recent: Mutex<Recent>,
     pub(crate) present: Mutex<Present>,
@@ -52,11 +55,17 @@ enum Cure {
 }
 
 impl Lane {
-    pub(crate) fn new(partition: Partition, head: Position, counters: Arc<Counters>) -> Self {
+    pub(crate) fn new(
+        partition: Partition,
+        head: Position,
+        counters: Arc<Counters>,
+        floor: Floor,
+    ) -> Self {
         Self {
             partition,
             hub: Arc::new(Hub::new(head.offset)),
             counters,
+            floor,
             epoch: Mutex::new(head.epoch),
             recent: Mutex::default(),
             present: Mutex::default(),
@@ -75,11 +84,14 @@ impl Lane {
         let journal = &*recovery.journal;
         let mut syncs = tokio::time::interval_at(Instant::now() + sync_interval, sync_interval);
         syncs.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut listener = self.floor.listen();
         let mut pause = PAUSE_MIN;
         loop {
             let reached = self.hub.reached();
             let tail = journal.tail(self.partition, self.position(reached));
-            let failure = self.follow(tail, recovery, &mut syncs).await;
+            let failure = self
+                .follow(tail, recovery, &mut syncs, &mut *listener)
+                .await;
             if self.hub.reached() != reached {
                 pause = PAUSE_MIN;
             }
@@ -162,9 +174,11 @@ impl Lane {
         mut tail: Box<dyn Tail>,
         recovery: &Recovery,
         syncs: &mut Interval,
+        listener: &mut dyn Listener,
     ) -> TailError {
         let clock = &recovery.clock;
         loop {
+            let over = self.floor.next_end();
             tokio::select! {
                 records = tail.next() => match records {
                     Ok(records) => {
@@ -175,10 +189,22 @@ impl Lane {
                                 self.obey(&first.event, recovery);
                             }
                             self.fan_out(records, clock.now()).await;
+                            for record in records {
+                                self.tell(self.floor.note(record, clock.now())).await;
+                            }
                         }
                     }
                     Err(failure) => return failure,
                 },
+                heard = floor::next(listener) => match heard {
+                    Heard::Event(event) => self.tell(self.floor.hear(&event, clock.now())).await,
+                    Heard::Lost(count) => {
+                        self.counters.lost.add(count);
+                        self.floor.doubt();
+                    }
+                },
+                () = floor::wait(clock, over) => self.tell(self.floor.expire(clock.now())).await,
+                () = self.floor.listed() => self.tell(self.floor.reconcile(clock.now())).await,
                 _ = syncs.tick() => self.sync(clock.now()).await,
             }
         }
@@ -243,6 +269,30 @@ impl Lane {
             recipients,
             "fanned out"
         );
+    }
+
+    /// Tells clients what is so for a moment: here, between two records, because it bears the
+    /// position of the line.
+    async fn tell(&self, utterances: impl IntoIterator<Item = Utterance>) {
+        for Utterance {
+            tenant,
+            name,
+            data,
+            audience,
+        } in utterances
+        {
+            let reached = self.hub.reached();
+            let delivery = Delivery::fleeting(name, &data, self.position(reached));
+            let audience = Audience {
+                tenant: &tenant,
+                rooms: &audience.rooms,
+                except: &audience.except,
+            };
+            let lines = self.hub.recipients(reached, audience);
+            self.counters.tell(name, lines.len());
+            debug!(event = name, %tenant, recipients = lines.len(), "told");
+            cork::tell(&lines, &delivery).await;
+        }
     }
 
     /// Tells each session the position of its line, in one packet for all: a quiet room's offset

@@ -5,9 +5,11 @@
 //! - [`gateway`]: [`Gateway`], the engine's application; one entry for each thing a client does.
 //! - [`auth`]: from a token to an [`Identity`].
 //! - [`access`]: from a wish to a grant. `leases`: those that somebody else made, which end.
+//! - `ports`: what all of it stands on.
 //! - `pool`: what many sessions have alike, kept once.
 //! - `credentials`: what a client shows on connecting.
 //! - `command`: what a client asks for, from an event's name and arguments.
+//! - `subscription`: hearing rooms at a client's wish, and ceasing to.
 //! - `session`: one client's rights, seat and rooms; subscribing and leaving.
 //! - `present`: the clients of a partition; `lifetime`: what happens when their tokens end, and
 //!   `refresh` when they are renewed.
@@ -16,6 +18,7 @@
 //! - `missed`: what a line was not sent yet; `recovery`: coming back to it after a reconnect;
 //!   `catch_up`: reading it because the client is slow.
 //! - `lane`: one partition's hub and the task that fans its records out.
+//! - `floor`: what is so right now: who is there, who types, who looks at a contact.
 //! - `delivery`: a record, encoded once for everybody, and the line that it goes to. `cork`: writing
 //!   what a whole batch of records brings to a line in one go.
 //! - `limits`: how much a user may do in a time. [`audit`]: what happened to whom.
@@ -30,6 +33,7 @@ mod cork;
 mod counters;
 mod credentials;
 mod delivery;
+mod floor;
 pub mod gateway;
 mod lane;
 mod leases;
@@ -39,6 +43,7 @@ mod missed;
 mod order;
 mod pace;
 mod pool;
+mod ports;
 mod present;
 mod recovery;
 mod refresh;
@@ -47,6 +52,7 @@ mod reply;
 mod revocation;
 mod session;
 mod snapshot;
+mod subscription;
 mod unauthorized;
 
 pub use access::Access;
@@ -57,8 +63,10 @@ pub use auth::{
 };
 pub use command::CLIENT_EVENTS;
 pub use counters::Counts;
+pub use floor::FloorConfig;
 pub use gateway::{Config, Gateway, Stats};
 pub use lifetime::OnExpiry;
 pub use limits::LimitConfig;
+pub use ports::Ports;
 pub use session::Session;
 pub use unauthorized::{ClaimFault, InvalidToken, KeyUnavailable, Unauthorized};

@@ -138,6 +138,7 @@ impl Recovery {
 pub(crate) fn say_left(session: &Session, left: &[Room], reason: Left) -> bool {
     for room in left {
         audit::left(session, room, reason);
+        session.turn_from(room);
     }
     if left.is_empty() {
         return false;

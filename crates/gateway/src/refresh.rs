@@ -80,6 +80,7 @@ impl Gateway {
             debug!(socket = %session.socket_id(), left = left.len(), "renewed");
             for room in &left {
                 audit::left(session, room, Left::Renewed);
+                session.turn_from(room);
             }
             if is_changed {
                 recovery.write(session).await;

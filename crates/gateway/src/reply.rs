@@ -2,11 +2,12 @@
 
 use serde::Serialize;
 use serde_json::json;
+use serde_json::value::to_raw_value;
 use switchboard_access::Unavailable;
 use switchboard_engine::{AckId, SocketHandle};
 use switchboard_event::binary::{self, BINARIES_MAX, Split};
 use switchboard_event::{InvalidRoom, Position, Room};
-use switchboard_hub::Denied;
+use switchboard_hub::{Crowded, Denied};
 use switchboard_journal::{ReadError, SessionError};
 
 use crate::limits::Excess;
@@ -40,6 +41,8 @@ pub(crate) enum Refused {
     Unsettled,
     #[error("a session is in at most {rooms_max} rooms")]
     TooManyRooms { rooms_max: usize },
+    #[error("a session types to and looks at no more than {} contacts at once", .0.count_max)]
+    TooManyIndicators(#[from] Crowded),
     #[error("{0}")]
     History(#[from] ReadError),
     #[error("{0}")]
@@ -79,6 +82,17 @@ impl Subscribed {
     }
 }
 
+impl Subscribed {
+    /// The same answer with what a screen must show at once.
+    pub(crate) fn with(mut self, snapshot: serde_json::Map<String, serde_json::Value>) -> Self {
+        let raw = |value| to_raw_value(&value).expect("JSON is JSON");
+        let more = snapshot.into_iter();
+        self.snapshot
+            .extend(more.map(|(name, value)| (name, raw(value))));
+        self
+    }
+}
+
 impl Refused {
     /// The stable code, listed in docs/wire.md.
     pub(crate) fn code(&self) -> &'static str {
@@ -90,6 +104,7 @@ impl Refused {
             Self::Token(reason) => reason.code(),
             Self::OtherUser => "other_user",
             Self::TooManyRooms { .. } => "too_many_rooms",
+            Self::TooManyIndicators(_) => "too_many_indicators",
             Self::History(error) => match error {
                 ReadError::Trimmed { .. } => "position_too_old",
                 ReadError::OtherEpoch { .. } => "position_other_epoch",

@@ -10,12 +10,21 @@
 //! - [`pattern`]: how a token names the rooms that it covers.
 //! - [`hub`]: [`Hub`], [`Seat`] and [`Post`]: joining, leaving and fan-out.
 //! - `rooms`: the tables of one partition, behind one short lock.
+//! - [`momentary`]: [`Momentary`], facts that end by themselves: who types, who looks at a contact.
+//! - [`attendance`]: [`Attendance`], the people behind the sockets of one node.
+//! - [`presence`]: [`Presence`], who is online, from what all nodes say.
 
 pub mod access;
+pub mod attendance;
 pub mod hub;
+pub mod momentary;
 pub mod pattern;
+pub mod presence;
 mod rooms;
 
 pub use access::{Decision, Denied, Grant, LinkRights, Question, Rights, Rule, Rules};
+pub use attendance::{Attendance, Word};
 pub use hub::{Audience, Hub, HubStats, Joined, Post, Seat};
+pub use momentary::{Change, Contact, Crowded, Fact, Momentary, MomentaryLimits, Subject, Turn};
 pub use pattern::{InvalidPattern, Pattern};
+pub use presence::{NodeWord, Presence, Status, Update};

@@ -311,14 +311,16 @@ fn agreed_id(key: Option<EventId>, id: Option<EventId>) -> Result<Option<EventId
 #[derive(Serialize)]
 struct Taken {
     id: EventId,
-    position: String,
+    /// A fleeting event has none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    position: Option<String>,
 }
 
 impl From<Receipt> for Taken {
     fn from(receipt: Receipt) -> Self {
         Self {
             id: receipt.id,
-            position: receipt.position.to_string(),
+            position: receipt.position.map(|position| position.to_string()),
         }
     }
 }

@@ -7,7 +7,7 @@ use axum::Router;
 use axum::routing::{MethodRouter, delete, get, post};
 use parking_lot::RwLock;
 use switchboard_event::{Catalogue, Clock, Draft, Maker, TenantId};
-use switchboard_journal::Journal;
+use switchboard_journal::{Fleeting, Journal};
 use tokio::time::{Instant, MissedTickBehavior, timeout};
 use tracing::{debug, warn};
 
@@ -40,6 +40,8 @@ pub struct Ingest(Arc<Shared>);
 pub struct Parts {
     /// Where events go.
     pub journal: Arc<dyn Journal>,
+    /// Where those go that are so for a moment.
+    pub fleeting: Arc<dyn Fleeting>,
     /// Which events there are, and who hears them.
     pub catalogue: Arc<Catalogue>,
     /// Who may publish, by the settings; others are made while it runs.
@@ -56,6 +58,7 @@ pub struct Parts {
 
 struct Shared {
     journal: Arc<dyn Journal>,
+    fleeting: Arc<dyn Fleeting>,
     catalogue: Arc<Catalogue>,
     keys: Keys,
     single_tenant: Option<TenantId>,
@@ -76,6 +79,7 @@ impl Ingest {
     pub fn new(parts: Parts) -> Self {
         let Parts {
             journal,
+            fleeting,
             catalogue,
             keys,
             single_tenant,
@@ -92,6 +96,7 @@ impl Ingest {
         } = config;
         Self(Arc::new(Shared {
             journal,
+            fleeting,
             catalogue,
             keys: Keys::new(keys),
             single_tenant,
@@ -113,7 +118,8 @@ impl Ingest {
     ///
     /// The good ones go into as few batches as possible; each keeps its own outcome. With
     /// [`TenantId::everyone`] the events go to every partition, and a position is that of the
-    /// first. An error means that nothing was appended.
+    /// first. An error means that nothing was appended. Fleeting events are passed on and have no
+    /// position.
     pub async fn publish(
         &self,
         tenant: &TenantId,
@@ -128,7 +134,7 @@ impl Ingest {
         let outcomes = self.append(tenant, items, Maker::Producer).await;
         for outcome in &outcomes {
             match outcome {
-                Ok(receipt) => self.stats().accept(receipt.duplicate),
+                Ok(receipt) => self.stats().take(receipt),
                 Err(refused) => self.stats().refuse(refused.refusal.code()),
             }
         }
@@ -240,6 +246,7 @@ impl Ingest {
     pub(crate) fn publication<'a>(&'a self, tenant: &'a TenantId, maker: Maker) -> Publication<'a> {
         let Shared {
             journal,
+            fleeting,
             catalogue,
             clock,
             config,
@@ -248,6 +255,7 @@ impl Ingest {
         Publication {
             ingest: self,
             journal: &**journal,
+            fleeting: &**fleeting,
             catalogue,
             config,
             stats: self.stats(),

@@ -106,6 +106,8 @@ impl Messages {
                 message.is_changed = true;
                 Ok(accepted.event.clone())
             }
+            // Those go another way; one that came here would be stored.
+            Accepted::Fleeting(event) => Ok(event.clone()),
             Accepted::NeedsMessage(needs) => {
                 let message = self.0.get(&journal_key(&needs.key()));
                 needs.clone().resolve(message.map(|message| &message.state))
@@ -149,6 +151,7 @@ pub(crate) fn message_key(accepted: &Accepted) -> Option<Key> {
             accepted.message.as_ref().or(of_fact).map(journal_key)
         }
         Accepted::NeedsMessage(needs) => Some(journal_key(&needs.key())),
+        Accepted::Fleeting(_) => None,
     }
 }
 

@@ -7,13 +7,13 @@ use switchboard_journal::Batch;
 use crate::draft::InvalidDraft;
 use crate::problem::Problem;
 
-/// An event that is durable.
+/// An event that is durable, or was passed on for a moment.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Receipt {
     /// The event's id: the draft's, or the one that we gave it.
     pub id: EventId,
-    /// Where it is in the journal.
-    pub position: Position,
+    /// Where it is in the journal; `None` if it is fleeting and nowhere.
+    pub position: Option<Position>,
     /// Whether it was there already.
     pub duplicate: bool,
 }

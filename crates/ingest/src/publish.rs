@@ -1,14 +1,18 @@
 //! The one way in: drafts are accepted, find their audience, and are appended.
 
+use std::sync::{Arc, LazyLock};
 use std::time::Instant;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use switchboard_event::machine::campaign::News;
 use switchboard_event::{
-    Accepted, Catalogue, Context, Draft, Event, EventId, Id, Maker, TenantId, Timestamp,
+    Accepted, Catalogue, Context, Draft, Event, EventId, FleetingEvent, Id, Maker, TenantId,
+    Timestamp,
 };
-use switchboard_journal::{AppendError, Appended, Batch, Change, InvalidBatch, Journal, Partition};
+use switchboard_journal::{
+    AppendError, Appended, Batch, Change, Fleeting, InvalidBatch, Journal, Partition,
+};
 use tracing::error;
 
 use crate::alarms::Alarm;
@@ -26,6 +30,7 @@ use crate::tally::{Tallied, Tally};
 pub(crate) struct Publication<'a> {
     pub(crate) ingest: &'a Ingest,
     pub(crate) journal: &'a dyn Journal,
+    pub(crate) fleeting: &'a dyn Fleeting,
     pub(crate) catalogue: &'a Catalogue,
     pub(crate) config: &'a Config,
     pub(crate) stats: &'a IngestStats,
@@ -69,22 +74,55 @@ impl Publication<'_> {
         for Item { fact, drafts } in items {
             let place = queue.outcomes.len();
             queue.outcomes.resize_with(place + drafts.len(), || None);
-            let ids = drafts.iter().map(|draft| draft.id.clone()).collect();
+            let ids: Vec<_> = drafts.iter().map(|draft| draft.id.clone()).collect();
             let accepted: Result<Vec<_>, _> = drafts
                 .into_iter()
                 .map(|draft| self.accept_one(draft))
                 .collect();
             match accepted {
-                Ok(accepted) => queue.pending.push_back(Pending {
-                    place,
-                    fact,
-                    ids,
-                    accepted,
-                }),
-                Err(refusal) => queue.refuse(place, ids, &refusal),
+                Ok(accepted) => {
+                    let places: Vec<_> = (place..).take(ids.len()).collect();
+                    let item = Pending {
+                        places,
+                        fact,
+                        ids,
+                        accepted,
+                    };
+                    self.pass_on(item, &mut queue);
+                }
+                Err(refusal) => queue.refuse((place..).zip(ids), &refusal),
             }
         }
         queue
+    }
+
+    /// Passes on what is so for a moment, and queues the rest of the item.
+    fn pass_on(&self, item: Pending, queue: &mut Queue) {
+        let mut rest = Pending {
+            fact: item.fact,
+            ..Pending::default()
+        };
+        let drafts = item.places.into_iter().zip(item.ids).zip(item.accepted);
+        for ((place, draft_id), accepted) in drafts {
+            let Accepted::Fleeting(event) = accepted else {
+                rest.places.push(place);
+                rest.ids.push(draft_id);
+                rest.accepted.push(accepted);
+                continue;
+            };
+            let receipt = Receipt {
+                id: event.id().clone(),
+                position: None,
+                duplicate: false,
+            };
+            let event = FleetingEvent::of(event, PRODUCERS.clone());
+            let partition = self.journal.partitions().of(self.tenant);
+            self.fleeting.send(partition, Arc::new(event));
+            queue.outcomes[place] = Some(Ok(receipt));
+        }
+        if !rest.places.is_empty() {
+            queue.pending.push_back(rest);
+        }
     }
 
     fn accept_one(&self, mut draft: Draft) -> Result<Accepted, Refusal> {
@@ -214,7 +252,7 @@ impl Publication<'_> {
             },
         )| Receipt {
             id,
-            position,
+            position: Some(position),
             duplicate,
         };
         for (alarm, at) in alarms {
@@ -305,6 +343,8 @@ pub(crate) fn fresh_id() -> Result<EventId, Unavailable> {
         .expect("base64url has neither white space nor control characters"))
 }
 
+/// As whom producers speak of what is so for a moment: any of them may end what another began.
+static PRODUCERS: LazyLock<Id> = LazyLock::new(|| "producers".parse().expect("a word is an id"));
 const FRESH_ID_BYTES: usize = 15;
 /// How often a batch is tried again because others changed the same state at the same time.
 pub(crate) const CONFLICTS_MAX: usize = 8;

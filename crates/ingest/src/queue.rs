@@ -22,9 +22,10 @@ pub(crate) struct Queue {
 }
 
 /// An item whose drafts were accepted.
+#[derive(Default)]
 pub(crate) struct Pending {
-    /// Where the outcomes of its drafts begin.
-    pub(crate) place: usize,
+    /// Where the outcomes of its drafts go.
+    pub(crate) places: Vec<usize>,
     /// What its source told.
     pub(crate) fact: Option<Fact>,
     /// The ids that the drafts came with.
@@ -111,12 +112,9 @@ impl Queue {
     /// Takes the first `take` items out: their events are durable now.
     pub(crate) fn settle(&mut self, take: usize, receipts: Vec<Receipt>) {
         let mut receipts = receipts.into_iter();
-        for Pending {
-            place, accepted, ..
-        } in self.pending.drain(..take)
-        {
-            for (offset, receipt) in receipts.by_ref().take(accepted.len()).enumerate() {
-                self.outcomes[place + offset] = Some(Ok(receipt));
+        for Pending { places, .. } in self.pending.drain(..take) {
+            for (place, receipt) in places.into_iter().zip(receipts.by_ref()) {
+                self.outcomes[place] = Some(Ok(receipt));
             }
         }
     }
@@ -134,24 +132,28 @@ impl Queue {
     }
 
     pub(crate) fn refuse_pending(&mut self, index: usize, refusal: &Refusal) {
-        if let Some(Pending { place, ids, .. }) = self.pending.remove(index) {
-            self.refuse(place, ids, refusal);
+        if let Some(Pending { places, ids, .. }) = self.pending.remove(index) {
+            self.refuse(places.into_iter().zip(ids), refusal);
         }
     }
 
     pub(crate) fn refuse_all(&mut self, refusal: &Refusal) {
-        for Pending { place, ids, .. } in std::mem::take(&mut self.pending) {
-            self.refuse(place, ids, refusal);
+        for Pending { places, ids, .. } in std::mem::take(&mut self.pending) {
+            self.refuse(places.into_iter().zip(ids), refusal);
         }
     }
 
-    pub(crate) fn refuse(&mut self, place: usize, ids: Vec<Option<EventId>>, refusal: &Refusal) {
-        for (offset, id) in ids.into_iter().enumerate() {
+    pub(crate) fn refuse(
+        &mut self,
+        drafts: impl Iterator<Item = (usize, Option<EventId>)>,
+        refusal: &Refusal,
+    ) {
+        for (place, id) in drafts {
             let refused = Refused {
                 id,
                 refusal: refusal.clone(),
             };
-            self.outcomes[place + offset] = Some(Err(refused));
+            self.outcomes[place] = Some(Err(refused));
         }
     }
 

@@ -96,6 +96,7 @@ pub(crate) fn event(
     match catalogue.accept(draft, context)? {
         Accepted::Event(accepted) => Ok(accepted.event),
         Accepted::NeedsMessage(needs) => Ok(needs.resolve(None)?),
+        Accepted::Fleeting(event) => Ok(event),
     }
 }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 use http::StatusCode;
 use switchboard_metrics::{Counter, Histogram, HistogramSnapshot, Tally};
 
+use crate::outcome::Receipt;
 use crate::problem::Problem;
 use crate::source::Ignored;
 
@@ -14,6 +15,7 @@ use crate::source::Ignored;
 pub struct IngestStats {
     accepted: Counter,
     duplicate: Counter,
+    fleeting: Counter,
     requests: Tally,
     refused: Tally,
     webhook_accepted: Counter,
@@ -29,6 +31,8 @@ pub struct IngestCounts {
     pub accepted: u64,
     /// Events that already were records.
     pub duplicate: u64,
+    /// Events that were passed on for a moment, and made no record.
+    pub fleeting: u64,
     /// Events and requests that were refused, by code.
     pub refused: BTreeMap<&'static str, u64>,
     /// Requests to `/v1/events`, by what they were answered: `accepted`, `partial` (some of an
@@ -53,6 +57,7 @@ impl IngestStats {
         IngestCounts {
             accepted: self.accepted.get(),
             duplicate: self.duplicate.get(),
+            fleeting: self.fleeting.get(),
             refused: self.refused.counts(),
             requests: self.requests.counts(),
             limited: BTreeMap::new(),
@@ -60,6 +65,13 @@ impl IngestStats {
             webhook_ignored: self.webhook_ignored.counts(),
             webhook_refused: self.webhook_refused.get(),
             appends: self.appends.snapshot(),
+        }
+    }
+
+    pub(crate) fn take(&self, receipt: &Receipt) {
+        match receipt.position {
+            Some(_) => self.accept(receipt.duplicate),
+            None => self.fleeting.increment(),
         }
     }
 
@@ -107,6 +119,7 @@ impl Default for IngestStats {
         Self {
             accepted: Counter::new(),
             duplicate: Counter::new(),
+            fleeting: Counter::new(),
             requests: Tally::of([ACCEPTED, PARTIAL, NONE, "unauthorized", "unavailable"]),
             refused: Tally::default(),
             webhook_accepted: Counter::new(),

@@ -17,7 +17,7 @@ use crate::hex::decode_hex;
 use crate::ingest::Ingest;
 use crate::lenient;
 use crate::meta::{self, Accounts};
-use crate::outcome::{Receipt, Refusal, Refused, Unavailable};
+use crate::outcome::{Refusal, Refused, Unavailable};
 use crate::problem::Problem;
 use crate::source::Mapped;
 
@@ -184,7 +184,7 @@ async fn append(
     let mut unavailable = None;
     for outcome in outcomes {
         match outcome {
-            Ok(Receipt { duplicate, .. }) => ingest.stats().accept(duplicate),
+            Ok(receipt) => ingest.stats().take(&receipt),
             // Told again, maybe in other words, such as a changed profile name: the first stays.
             Err(Refused {
                 refusal: Refusal::IdReused | Refusal::Told,

@@ -130,6 +130,39 @@ pub enum SessionError {
     Closed,
 }
 
+/// Why leases were not written or read. Nothing of the call happened, except where noted.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+pub enum LeaseError {
+    /// More than [`LEASES_MAX`](crate::LEASES_MAX) at once.
+    #[error("{count} leases at once, the limit is {count_max}")]
+    TooMany {
+        /// How many there were.
+        count: usize,
+        /// How many there may be.
+        count_max: usize,
+    },
+    /// A value is longer than [`Lease::VALUE_LEN_MAX`](crate::Lease::VALUE_LEN_MAX).
+    #[error("value of a lease is {len} bytes, the limit is {len_max}")]
+    TooLong {
+        /// How long it is.
+        len: usize,
+        /// How long it may be.
+        len_max: usize,
+    },
+    /// The storage failed. As with appends it may have happened nevertheless: try again.
+    #[error("leases unavailable: {reason}")]
+    Unavailable {
+        /// What failed.
+        reason: String,
+    },
+    /// Too much is waiting. Try again a little later.
+    #[error("leases overloaded")]
+    Overloaded,
+    /// The store was closed.
+    #[error("leases closed")]
+    Closed,
+}
+
 /// Why a tail has no more records.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum TailError {

@@ -4,9 +4,12 @@
 //!
 //! - [`journal`](Journal): the port and its promises; [`Tail`], [`Health`], [`Stats`].
 //! - [`sessions`](Sessions): the port for what clients come back to.
-//! - `partition`, `batch`, `state`, `query`, `session`, `error`: the words of the ports.
+//! - [`leases`](Leases): the port for what ends when its holder dies.
+//! - [`fleeting`](Fleeting): the port for what is so for a moment, never stored.
+//! - `partition`, `batch`, `state`, `query`, `session`, `lease`, `error`: the words of the ports.
 //! - `decide`: whether a batch may happen, and as what; one place for every journal.
 //! - `ring`, `tail`, `page`: the newest records in memory, and how they are followed and read.
+//! - `exchange`: fleeting events within one process.
 //! - [`memory`], [`disk`]: the journals of one process.
 //! - `conformance` (a feature): the suite that every journal passes.
 
@@ -16,7 +19,11 @@ pub mod conformance;
 mod decide;
 pub mod disk;
 mod error;
+mod exchange;
+mod fleeting;
 mod journal;
+mod lease;
+mod leases;
 pub mod memory;
 mod page;
 mod partition;
@@ -30,8 +37,11 @@ mod tail;
 
 pub use batch::{Appended, Batch, InvalidBatch};
 pub use disk::{DiskConfig, DiskJournal, OpenError};
-pub use error::{AppendError, ReadError, SessionError, TailError};
+pub use error::{AppendError, LeaseError, ReadError, SessionError, TailError};
+pub use fleeting::{FLEETING_QUEUE_MAX, Fleeting, Heard, Listener};
 pub use journal::{Health, Journal, TAIL_BATCH_MAX, Tail, VALUES_MAX};
+pub use lease::{Holder, Lease, LeaseCursor, LeaseName};
+pub use leases::{LEASES_MAX, Leases};
 pub use memory::{MemoryConfig, MemoryJournal};
 pub use partition::{Partition, Partitions};
 pub use query::{Page, Query, Record, TenantRoom};

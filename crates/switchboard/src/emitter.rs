@@ -4,10 +4,11 @@ use serde::Serialize;
 use serde_json::value::to_raw_value;
 use switchboard_event::payload::{
     CampaignCompleted, CampaignFailed, CampaignPaused, CampaignProgress, CampaignResumed,
-    CampaignStarted, CampaignStatsUpdate, ContactCreated, ContactDeleted, ContactUpdated,
-    FlowCompleted, FlowFailed, FlowStarted, MessageDelivered, MessageFailed, MessageRead,
-    MessageReceived, MessageSent, MessageStatusUpdate, SystemNotification, TeamActivity,
-    WhatsappConnectionStatus, WhatsappDisconnected, WhatsappQrGenerated, WhatsappReady,
+    CampaignStarted, CampaignStatsUpdate, ContactCreated, ContactDeleted, ContactTyping,
+    ContactUpdated, FlowCompleted, FlowFailed, FlowStarted, MessageDelivered, MessageFailed,
+    MessageRead, MessageReceived, MessageSent, MessageStatusUpdate, SystemNotification,
+    TeamActivity, WhatsappConnectionStatus, WhatsappDisconnected, WhatsappQrGenerated,
+    WhatsappReady,
 };
 use switchboard_event::{Draft, EventId, Payload, Room, TenantId};
 use switchboard_ingest::{Ingest, PublishError, Receipt, Refused};
@@ -228,6 +229,8 @@ features! {
         updated(ContactUpdated),
         /// A contact is gone.
         deleted(ContactDeleted),
+        /// A contact types, or does so no more.
+        typing(ContactTyping),
     }
 
     /// Events of flows.

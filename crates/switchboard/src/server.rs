@@ -8,7 +8,7 @@ use axum::response::{IntoResponse as _, Response};
 use http::HeaderMap;
 use switchboard_engine::{Engine, Listener};
 use switchboard_event::{Catalogue, CatalogueError, Clock, Draft, TenantId, Timestamp};
-use switchboard_gateway::{Access, Authenticator, Gateway, InvalidAuth};
+use switchboard_gateway::{Access, Authenticator, Gateway, InvalidAuth, Ports};
 use switchboard_ingest::{
     Ingest, KeysUnreadable, Parts, Problem, PublishError, Receipt, Refused, Scope,
 };
@@ -28,7 +28,7 @@ use crate::random::NodeId;
 use crate::readiness::{Readiness, Status};
 use crate::settings::{Policy, Settings};
 use crate::tls::Certificate;
-use crate::wiring::{self, Store};
+use crate::wiring;
 
 pub use crate::tls::CertificateError;
 pub use crate::wiring::{AccessError, JournalError};
@@ -122,17 +122,17 @@ impl Server {
         let node = NodeId::random()?;
         let Listeners { public, admin } = listeners.into();
         let local_addr = public.local_addr()?;
-        let catalogue = Arc::new(Catalogue::new(settings.catalogue.clone())?);
+        let catalogue = Arc::new(Catalogue::new(wiring::catalogue(settings))?);
         let authenticator = Authenticator::new(wiring::auth(settings))?;
         let certificate = load_certificate(settings).await?;
         let clock = wiring::system_clock();
         let access = open_access(settings, clock.clone()).await?;
-        let Store { journal, sessions } = open_store(settings).await?;
+        let ports = open_store(settings).await?;
+        let journal = Arc::clone(&ports.journal);
 
-        let ingest = open_ingest(settings, &journal, &catalogue, &clock).await?;
+        let ingest = open_ingest(settings, &ports, &catalogue, &clock).await?;
         let gateway = Gateway::new(
-            Arc::clone(&journal),
-            sessions,
+            ports,
             Arc::clone(&catalogue),
             authenticator,
             access.clone(),
@@ -362,12 +362,13 @@ impl Metered for Shared {
 /// The producers' side, which knows the API keys in the journal.
 async fn open_ingest(
     settings: &Settings,
-    journal: &Arc<dyn Journal>,
+    ports: &Ports,
     catalogue: &Arc<Catalogue>,
     clock: &Clock,
 ) -> Result<Ingest, KeysUnreadable> {
     let ingest = Ingest::new(Parts {
-        journal: Arc::clone(journal),
+        journal: Arc::clone(&ports.journal),
+        fleeting: Arc::clone(&ports.fleeting),
         catalogue: Arc::clone(catalogue),
         keys: wiring::api_keys(&settings.producers),
         single_tenant: settings.auth.single_tenant.clone(),
@@ -420,9 +421,9 @@ async fn open_access(settings: &Settings, clock: Clock) -> Result<Access, StartE
     Ok(opened.map_err(io::Error::other)??)
 }
 
-async fn open_store(settings: &Settings) -> Result<Store, JournalError> {
+async fn open_store(settings: &Settings) -> Result<Ports, JournalError> {
     let settings = settings.journal.clone();
-    spawn_blocking(move || Store::open(&settings))
+    spawn_blocking(move || wiring::store(&settings))
         .await
         .map_err(io::Error::other)?
 }
@@ -458,7 +459,13 @@ mod tests {
             .unwrap();
 
         assert_eq!(
-            outcomes[0].as_ref().unwrap().position.offset.to_string(),
+            outcomes[0]
+                .as_ref()
+                .unwrap()
+                .position
+                .unwrap()
+                .offset
+                .to_string(),
             "1"
         );
         let stats = server.connection_stats();
@@ -499,7 +506,7 @@ mod tests {
         let second = timeout(Duration::from_secs(30), starting).await.unwrap();
         let outcomes = second.publish(&tenant, vec![draft()]).await.unwrap();
         let position = outcomes[0].as_ref().unwrap().position;
-        assert_eq!(position.offset.to_string(), "2");
+        assert_eq!(position.unwrap().offset.to_string(), "2");
         second.shutdown().await;
     }
 

@@ -7,15 +7,17 @@ use std::time::Duration;
 
 use switchboard_access::{Database, Decider, Desk, Http, HttpConfig, Sql, SqlConfig};
 use switchboard_engine::{Doors, Origins, Proxies};
-use switchboard_event::{Clock, Epoch};
+use switchboard_event::{CatalogueConfig, Clock, Epoch};
 use switchboard_gateway::{
-    Access, AuthConfig, IssuerConfig, KeyServerConfig, LimitConfig, LinkDefault, OnExpiry,
+    Access, AuthConfig, FloorConfig, IssuerConfig, KeyServerConfig, LimitConfig, LinkDefault,
+    OnExpiry, Ports,
 };
 use switchboard_hub::{Rule, Rules};
 use switchboard_ingest::meta::Accounts;
 use switchboard_ingest::{ApiKey, Endpoints, MetaEndpoint, ProducerLimits, Reach};
 use switchboard_journal::{
-    DiskConfig, DiskJournal, Journal, MemoryConfig, MemoryJournal, OpenError, Sessions,
+    DiskConfig, DiskJournal, Fleeting, Journal, Leases, MemoryConfig, MemoryJournal, OpenError,
+    Sessions,
 };
 
 use crate::settings::{
@@ -40,39 +42,32 @@ pub(crate) fn system_clock() -> Clock {
     Clock::new(clock::now)
 }
 
-/// One store behind both of its ports.
-#[derive(Clone)]
-pub(crate) struct Store {
-    pub(crate) journal: Arc<dyn Journal>,
-    pub(crate) sessions: Arc<dyn Sessions>,
+/// One store behind all of its ports. Blocks on the disk.
+pub(crate) fn store(settings: &JournalSettings) -> Result<Ports, JournalError> {
+    let partitions = NonZeroU16::new(settings.partitions).unwrap_or(NonZeroU16::MIN);
+    Ok(match &settings.kind {
+        JournalKind::Disk(path) => ports(DiskJournal::open(&DiskConfig {
+            partitions,
+            retention_age: settings.retention_age,
+            retention_bytes: settings.retention_size,
+            ..DiskConfig::new(path)
+        })?),
+        JournalKind::Memory => ports(MemoryJournal::new(MemoryConfig {
+            partitions,
+            retention_age: settings.retention_age,
+            retention_bytes: usize::try_from(settings.retention_size).unwrap_or(usize::MAX),
+            ..MemoryConfig::new(Epoch::new(u64::from_be_bytes(random::bytes()?)))
+        })),
+    })
 }
 
-impl Store {
-    /// Opens it. Blocks on the disk.
-    pub(crate) fn open(settings: &JournalSettings) -> Result<Self, JournalError> {
-        let partitions = NonZeroU16::new(settings.partitions).unwrap_or(NonZeroU16::MIN);
-        Ok(match &settings.kind {
-            JournalKind::Disk(path) => Self::of(DiskJournal::open(&DiskConfig {
-                partitions,
-                retention_age: settings.retention_age,
-                retention_bytes: settings.retention_size,
-                ..DiskConfig::new(path)
-            })?),
-            JournalKind::Memory => Self::of(MemoryJournal::new(MemoryConfig {
-                partitions,
-                retention_age: settings.retention_age,
-                retention_bytes: usize::try_from(settings.retention_size).unwrap_or(usize::MAX),
-                ..MemoryConfig::new(Epoch::new(u64::from_be_bytes(random::bytes()?)))
-            })),
-        })
-    }
-
-    fn of(store: impl Journal + Sessions) -> Self {
-        let store = Arc::new(store);
-        Self {
-            journal: Arc::clone(&store) as _,
-            sessions: store,
-        }
+fn ports(store: impl Journal + Sessions + Leases + Fleeting) -> Ports {
+    let store = Arc::new(store);
+    Ports {
+        journal: Arc::clone(&store) as _,
+        sessions: Arc::clone(&store) as _,
+        leases: Arc::clone(&store) as _,
+        fleeting: store,
     }
 }
 
@@ -263,6 +258,20 @@ pub(crate) fn gateway(settings: &Settings) -> switchboard_gateway::Config {
         },
         expiry_notice: settings.auth.expiry_notice,
         expiry_leeway: settings.auth.leeway,
+        floor: FloorConfig {
+            typing_lifetime: settings.typing.lifetime,
+            grace: settings.presence.grace,
+            lease: settings.presence.lease,
+            team_max: usize::try_from(settings.presence.team_max).unwrap_or(usize::MAX),
+        },
+    }
+}
+
+/// Which events there are.
+pub(crate) fn catalogue(settings: &Settings) -> CatalogueConfig {
+    CatalogueConfig {
+        fleeting_lifetime: settings.typing.contact_lifetime,
+        ..settings.catalogue.clone()
     }
 }
 

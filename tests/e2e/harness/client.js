@@ -24,6 +24,7 @@ export const TRANSPORTS = /** @type {const} */ ({
  * @property {Record<string, unknown>} [auth] instead of the token
  * @property {Record<string, string>} [extraHeaders]
  * @property {boolean} [reconnection]
+ * @property {boolean} [presence] whether `presence:update` is in the record, which comes at any time; not unless told
  * @property {Record<string, unknown>} [io] further options of the stock client
  */
 
@@ -35,7 +36,8 @@ export const TRANSPORTS = /** @type {const} */ ({
  * @param {string} url
  * @param {DialOptions} options
  */
-export function dial(url, { token, user, tenant, transports, auth, extraHeaders, reconnection = false, io: more }) {
+export function dial(url, options) {
+  const { token, user, tenant, transports, auth, extraHeaders, reconnection = false, io: more } = options;
   const socket = io(url, {
     auth: auth ?? { token },
     ...(transports === undefined ? {} : { transports: [...transports] }),
@@ -46,7 +48,7 @@ export function dial(url, { token, user, tenant, transports, auth, extraHeaders,
     forceNew: true,
     ...more,
   });
-  return new Client(socket, user, tenant);
+  return new Client(socket, user, tenant, options.presence);
 }
 
 /** One person's connection. */
@@ -62,13 +64,14 @@ export class Client {
    * @param {import('socket.io-client').Socket} socket
    * @param {string} user
    * @param {string} tenant
+   * @param {boolean} [presence]
    */
-  constructor(socket, user, tenant) {
+  constructor(socket, user, tenant, presence = false) {
     this.socket = socket;
     this.user = user;
     this.tenant = tenant;
     socket.onAny((event, payload, position, ...rest) => {
-      if (event === 'session:sync') return;
+      if (event === 'session:sync' || (event === 'presence:update' && !presence)) return;
       assert.deepEqual(rest, [], `more than two arguments in ${event}`);
       this.#received.push({ event, payload, position });
     });

@@ -10,7 +10,7 @@ import { textFrame, upgradeRequest } from './websocket.js';
 
 /** One connection over a bare WebSocket. */
 export class Wire {
-  /** @type {Received[]} events, but no `session:sync` */
+  /** @type {Received[]} events, but no `session:sync` and no `presence:update` */
   received = [];
   /** @type {Received[]} */
   syncs = [];
@@ -129,6 +129,7 @@ export class Wire {
     else if (type === '43') this.#acks.set(Number(id), JSON.parse(json)[0]);
     else if (type === '42') {
       const [event, payload, position] = JSON.parse(json);
+      if (event === 'presence:update') return;
       (event === 'session:sync' ? this.syncs : this.received).push({ event, payload, position });
     } else if (type !== undefined) {
       if (this.replies.length === 0) this.missed = this.received.length;

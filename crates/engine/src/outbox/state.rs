@@ -91,6 +91,12 @@ impl State {
                 && self.events.bytes + entry.len <= limits.bytes_max)
     }
 
+    /// Whether there is so much space that what nobody has to hear may take some.
+    pub(super) fn has_spare(&self, entry: &Entry, limits: &OutboxLimits) -> bool {
+        self.events.packets < limits.packets_max / SPARE_PART
+            && self.events.bytes + entry.len <= limits.bytes_max / SPARE_PART
+    }
+
     /// Takes events that are in no queue any more out of the count.
     pub(super) fn uncount(&mut self, entries: Vec<Entry>) -> Vec<Entry> {
         for entry in &entries {
@@ -210,3 +216,6 @@ impl State {
         (wakes.then(|| self.task.take()).flatten(), None)
     }
 }
+
+/// Which part of the space what nobody has to hear may fill, together with everything else.
+const SPARE_PART: usize = 4;

@@ -36,6 +36,24 @@ impl Outbox {
         Posted::Queued
     }
 
+    pub(crate) fn post_fleeting_from(
+        &self,
+        poster: Option<Poster<'_>>,
+        packet: Arc<Packet>,
+        mark: u64,
+    ) -> Posted {
+        let mut state = self.state.lock();
+        if let Some(refused) = state.refuses(poster, mark) {
+            return refused;
+        }
+        let entry = Entry::new(packet, number(poster), Kind::live(mark));
+        if !state.has_spare(&entry, &self.common.limits) {
+            return Posted::Full;
+        }
+        state.queue_live(entry);
+        Posted::Queued
+    }
+
     pub(crate) fn post_missed_from(
         &self,
         poster: Option<Poster<'_>>,

@@ -477,3 +477,34 @@ fn a_task_that_found_too_many_controls_goes_on_once_somebody_wrote_them() {
     assert!(!outbox.listen(Waker::noop(), false, is_laden));
     assert!(outbox.listen(Waker::noop(), false, outbox.is_laden()));
 }
+
+#[test]
+fn what_nobody_has_to_hear_is_the_first_thing_to_be_lost() {
+    let spacious = OutboxLimits {
+        bytes_max: 4_000,
+        packets_max: 8,
+        ..LIMITS
+    };
+    let outbox = Outbox::new(spacious);
+    assert_eq!(outbox.post_fleeting(packet("f1"), 1), Posted::Queued);
+    assert_eq!(outbox.post(packet("a"), 2), Posted::Queued);
+
+    assert_eq!(outbox.post_fleeting(packet("f2"), 3), Posted::Full);
+    assert!(!outbox.is_behind(), "nothing else suffers");
+    assert_eq!(outbox.post(packet("b"), 4), Posted::Queued);
+
+    assert_eq!(texts(&take(&outbox)), ["f1", "a", "b"]);
+    let long = packet(&"f".repeat(1_000));
+    assert_eq!(Outbox::new(spacious).post_fleeting(long, 1), Posted::Full);
+}
+
+#[test]
+fn who_is_behind_is_told_nothing_that_passes() {
+    let outbox = behind();
+
+    assert_eq!(outbox.post_fleeting(packet("f"), 5), Posted::Behind);
+
+    outbox.rejoin();
+    assert!(outbox.go_live(4));
+    assert!(take(&outbox).is_empty());
+}

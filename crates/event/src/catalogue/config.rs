@@ -1,6 +1,7 @@
 //! What the settings say about events.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use crate::catalogue::entry::{Entry, PayloadRule, Rule};
 use crate::room::{InvalidRoom, RoomKind};
@@ -16,7 +17,7 @@ pub const CUSTOM_EVENTS_MAX: usize = 1_024;
 pub const TEMPLATES_MAX: usize = 16;
 
 /// What the settings say about events. The default is the contract and nothing else.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct CatalogueConfig {
     /// Whether fields and values beyond the contract are refused. Off by default: they pass, and
     /// are counted.
@@ -29,6 +30,21 @@ pub struct CatalogueConfig {
     pub rooms: Vec<String>,
     /// Events beside those of the contract, at most [`CUSTOM_EVENTS_MAX`]. None by default.
     pub events: Vec<CustomEvent>,
+    /// How long it is so what a fleeting event says, default 25 s: as long as WhatsApp shows that
+    /// somebody types.
+    pub fleeting_lifetime: Duration,
+}
+
+impl Default for CatalogueConfig {
+    fn default() -> Self {
+        Self {
+            strict: false,
+            audience: BTreeMap::new(),
+            rooms: Vec::new(),
+            events: Vec::new(),
+            fleeting_lifetime: Duration::from_secs(25),
+        }
+    }
 }
 
 /// An event that the settings declare.

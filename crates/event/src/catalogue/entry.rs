@@ -23,6 +23,8 @@ pub(super) struct Entry {
     pub(super) rule: Rule,
     /// Whether the rooms of this event are remembered as those of its message.
     pub(super) is_remembered: bool,
+    /// Whether it is passed on and never stored.
+    pub(super) is_fleeting: bool,
     /// Whether it may go to the teams of all tenants at once.
     may_reach_everyone: bool,
     unknown_fields: AtomicU64,
@@ -57,6 +59,7 @@ impl Entry {
             payload,
             rule,
             is_remembered: false,
+            is_fleeting: false,
             unknown_fields: AtomicU64::new(0),
             unknown_values: AtomicU64::new(0),
         }
@@ -66,6 +69,7 @@ impl Entry {
         let rule = match event.audience {
             DefaultAudience::Rooms(rooms)
             | DefaultAudience::Team(rooms)
+            | DefaultAudience::Fleeting(rooms)
             | DefaultAudience::Remembered(rooms) => Rule::Rooms(templates(rooms)),
             DefaultAudience::Recalled(rooms) => Rule::Recalled(templates(rooms)),
             DefaultAudience::Sealed(room) => Rule::Sealed(template(room)),
@@ -73,6 +77,7 @@ impl Entry {
         };
         Self {
             is_remembered: matches!(event.audience, DefaultAudience::Remembered(_)),
+            is_fleeting: matches!(event.audience, DefaultAudience::Fleeting(_)),
             may_reach_everyone: matches!(event.audience, DefaultAudience::Team(_)),
             ..Self::new(event.name, PayloadRule::Shape(event.payload), rule)
         }

@@ -1,4 +1,4 @@
-//! Contacts, and who is typing to them.
+//! Contacts, who is typing to them, and who is there at all.
 
 use serde_json::{Map, Value};
 
@@ -44,6 +44,45 @@ super::payload! {
         pub timestamp: Option<WireTime>,
     }
 
+    /// A contact began or ceased to type to us. Fleeting: it is passed on and not stored, and ends
+    /// by itself.
+    pub struct ContactTyping {
+        /// The contact.
+        pub contact_id: Id,
+        /// The account that they type to.
+        pub whatsapp_account_id: Id,
+        /// Whether they are typing now.
+        pub is_typing: bool,
+        /// What they do.
+        pub kind: Option<TypingKind>,
+        /// When it happened.
+        pub timestamp: Option<WireTime>,
+    }
+
+    /// A colleague began or ceased to look at a contact.
+    pub struct PresenceViewing {
+        /// The contact.
+        pub contact_id: Id,
+        /// The colleague.
+        pub user_id: Id,
+        /// Whether the colleague is looking now.
+        pub is_viewing: bool,
+        /// When it happened.
+        pub timestamp: Option<WireTime>,
+    }
+
+    /// A colleague came, went, or looks at something else.
+    pub struct PresenceUpdate {
+        /// The colleague.
+        pub user_id: Id,
+        /// How they are now.
+        pub status: PresenceStatus,
+        /// When they were last there.
+        pub last_seen_at: Option<WireTime>,
+        /// When it happened.
+        pub timestamp: Option<WireTime>,
+    }
+
     /// A colleague began or ceased to type to a contact.
     pub struct TypingIndicator {
         /// The contact.
@@ -56,5 +95,25 @@ super::payload! {
         pub user_id: Id,
         /// When it happened.
         pub timestamp: Option<WireTime>,
+    }
+}
+
+super::choice! {
+    /// What a contact does who is typing.
+    pub enum TypingKind {
+        /// They write.
+        Typing = "typing",
+        /// They speak.
+        Recording = "recording",
+    }
+
+    /// Whether a colleague is there.
+    pub enum PresenceStatus {
+        /// They are.
+        Online = "online",
+        /// They are, and look at something else.
+        Away = "away",
+        /// They are not.
+        Offline = "offline",
     }
 }

@@ -1,11 +1,13 @@
 //! Every event of the contract.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
-use switchboard_event::BUILT_IN;
 use switchboard_event::payload::{Pong, TypingIndicator};
+use switchboard_event::{Accepted, BUILT_IN, Catalogue, CatalogueConfig};
 
 use crate::examples::rows;
-use crate::support::{accept, assert_refused, contract, draft, names, strict, text};
+use crate::support::{accept, acme, assert_refused, contract, draft, names, strict, text};
 
 #[test]
 fn every_example_of_the_contract_passes_unchanged_to_its_rooms() {
@@ -28,8 +30,8 @@ fn the_table_is_whole() {
         let is_in_table = in_table.contains(&event.name);
         assert_eq!(is_in_table, event.is_producible(), "{}", event.name);
     }
-    // The contract has 24 of them; `campaign:stats` is ours.
-    assert_eq!(in_table.len(), 25);
+    // The contract has 24 of them; `campaign:stats` and `contact:typing` are ours.
+    assert_eq!(in_table.len(), 26);
     assert_eq!(contract().names().count(), BUILT_IN.len());
 }
 
@@ -130,7 +132,9 @@ fn a_wrong_type_is_refused_wherever_it_is() {
             .into_iter()
             .filter(|path| !path.starts_with("updates."))
         {
-            for wrong in [json!([]), json!(true)] {
+            // A flag is the one field that may be true.
+            let wrong = [json!([]), json!(true)];
+            for wrong in wrong.iter().take(if path == "isTyping" { 1 } else { 2 }) {
                 let data = change(row.data, &path, |object, name| {
                     object.insert(name.to_owned(), wrong.clone());
                 });
@@ -237,4 +241,31 @@ fn change(
     }
     edit(object.as_object_mut().unwrap(), name);
     data.to_string()
+}
+
+#[test]
+fn what_is_so_for_a_moment_is_told_apart_and_ends() {
+    let catalogue = Catalogue::new(CatalogueConfig {
+        fleeting_lifetime: Duration::from_secs(25),
+        ..CatalogueConfig::default()
+    });
+    let typing = r#"{"contactId":"c","whatsappAccountId":"w","isTyping":true}"#;
+    let context = acme();
+    let end = context.at.checked_add(Duration::from_secs(25));
+
+    let accepted = catalogue
+        .unwrap()
+        .accept(draft("contact:typing", typing), context);
+
+    let Accepted::Fleeting(event) = accepted.unwrap() else {
+        panic!("it would be stored");
+    };
+    assert_eq!(event.expires_at(), end);
+    for event in ["typing:indicator", "presence:viewing", "presence:update"] {
+        assert_refused(
+            accept(&contract(), draft(event, "{}")),
+            "not_producible",
+            Some("event"),
+        );
+    }
 }

@@ -3,10 +3,11 @@
 use serde_json::Value;
 use switchboard_event::payload::{
     CampaignCompleted, CampaignFailed, CampaignPaused, CampaignProgress, CampaignResumed,
-    CampaignStarted, CampaignStatsUpdate, ContactCreated, ContactDeleted, ContactUpdated,
-    FlowCompleted, FlowFailed, FlowStarted, MessageDelivered, MessageFailed, MessageRead,
-    MessageReceived, MessageSent, MessageStatusUpdate, SystemNotification, TeamActivity,
-    WhatsappConnectionStatus, WhatsappDisconnected, WhatsappQrGenerated, WhatsappReady,
+    CampaignStarted, CampaignStatsUpdate, ContactCreated, ContactDeleted, ContactTyping,
+    ContactUpdated, FlowCompleted, FlowFailed, FlowStarted, MessageDelivered, MessageFailed,
+    MessageRead, MessageReceived, MessageSent, MessageStatusUpdate, SystemNotification,
+    TeamActivity, WhatsappConnectionStatus, WhatsappDisconnected, WhatsappQrGenerated,
+    WhatsappReady,
 };
 use switchboard_event::{Draft, Payload};
 
@@ -303,6 +304,18 @@ fn other_rows() -> Vec<Row> {
 }"#,
             &["contact:uuid", "contacts:acme"],
             &["contactId"],
+        ),
+        // Not of the contract: ours.
+        row::<ContactTyping>(
+            r#"{
+  "contactId": "uuid",
+  "whatsappAccountId": "account",
+  "isTyping": true,
+  "kind": "recording",
+  "timestamp": "2025-11-05T10:00:00Z"
+}"#,
+            &["whatsapp:account", "contact:uuid"],
+            &["contactId", "whatsappAccountId", "isTyping"],
         ),
         row::<ContactDeleted>(
             r#"{

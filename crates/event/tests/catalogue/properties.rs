@@ -116,7 +116,7 @@ proptest! {
         let data = format!(r#"{{"messageId":{id}}}"#);
         match contract().accept(draft("message:read", &data), acme()).unwrap() {
             Accepted::NeedsMessage(needs) => prop_assert_eq!(needs.message_id().as_str(), id.to_string()),
-            Accepted::Event(_) => prop_assert!(false, "needs no message"),
+            other => prop_assert!(false, "needs no message: {:?}", other),
         }
     }
 

@@ -13,7 +13,7 @@ fn check(event: &str, data: &str, code: &str, field: &str) {
 fn unknown_events_and_those_of_the_server_are_refused() {
     check("message:recieved", "{}", "unknown_event", "event");
     check("", "{}", "unknown_event", "event");
-    check("presence:update", "{}", "unknown_event", "event");
+    check("presence:update", "{}", "not_producible", "event");
     check("session:sync", "{}", "unknown_event", "event");
     check("typing:indicator", "{}", "not_producible", "event");
     check("pong", r#"{"timestamp":1}"#, "not_producible", "event");

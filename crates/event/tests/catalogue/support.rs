@@ -79,6 +79,7 @@ pub(crate) fn any_tenant() -> Context {
 pub(crate) fn accept(catalogue: &Catalogue, draft: Draft) -> Result<Event, Rejected> {
     match catalogue.accept(draft, acme())? {
         Accepted::Event(accepted) => Ok(accepted.event),
+        Accepted::Fleeting(event) => Ok(event),
         Accepted::NeedsMessage(needs) => needs.resolve(Some(&known_message())),
     }
 }

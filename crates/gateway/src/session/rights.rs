@@ -10,6 +10,7 @@ use switchboard_hub::Grant;
 use super::{Session, State};
 use crate::auth::Identity;
 use crate::counters::SessionEnd;
+use crate::reply::Refused;
 
 /// A room that no token issued before `instant` covers.
 #[derive(Clone, Debug)]
@@ -131,6 +132,15 @@ impl Session {
         self.leave_where(&mut state, |one| {
             rooms.iter().any(|room| room.includes(one))
         })
+    }
+
+    /// Refuses what is about a room that no token of this session covers any more, whatever it says.
+    pub(crate) fn check_kept(&self, room: &Room) -> Result<(), Refused> {
+        let state = self.state.lock();
+        if state.is_ended || state.is_taken(room) {
+            return Err(Refused::Taken(room.clone()));
+        }
+        Ok(())
     }
 
     /// Tells the client which rooms it is not in any more, and why.

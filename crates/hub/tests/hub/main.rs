@@ -1,6 +1,8 @@
 //! Fan-out as its callers see it.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+mod momentary;
+mod presence;
 mod scale;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -4,9 +4,9 @@ use axum::body::Body;
 use http::Request;
 use serde_json::{Value, json};
 use switchboard_event::{Room, TenantId};
-use switchboard_journal::Journal;
+use switchboard_journal::{Fleeting, Heard, Journal};
 
-use crate::world::{EVERYONE_KEY, World, notification, paused, post, tenant};
+use crate::world::{EVERYONE_KEY, World, notification, now, paused, post, tenant};
 
 #[tokio::test]
 async fn one_draft_is_answered_with_its_id_and_position_once_it_is_a_record() {
@@ -337,4 +337,44 @@ async fn a_program_publishes_on_the_same_path() {
         .await
         .unwrap();
     assert!(none.is_empty());
+}
+
+#[tokio::test]
+async fn what_is_so_for_a_moment_is_passed_on_and_not_stored() {
+    let world = World::new();
+    let partition = world.journal.partitions().of(&"acme".parse().unwrap());
+    let mut listener = world.journal.listen(partition);
+    let typing = json!({
+        "event": "contact:typing",
+        "data": {"contactId": 42, "whatsappAccountId": "1", "isTyping": true},
+    });
+
+    let one = world.publish(&typing).await;
+    let sent = json!({"event": "contact:deleted", "data": {"contactId": "42"}});
+    let wrong = json!({"event": "contact:typing", "data": {"contactId": 42}});
+    let many = world.publish(&json!([typing, sent, wrong])).await;
+
+    assert_eq!(one.status, 202);
+    let answer = one.json();
+    assert!(
+        answer["id"].is_string() && answer.get("position").is_none(),
+        "{answer}"
+    );
+    assert_eq!(many.status, 207);
+    let answer = many.json();
+    let results = answer["results"].as_array().unwrap();
+    assert!(results[0].get("position").is_none() && results[0]["id"].is_string());
+    assert_eq!(results[1]["position"], "0000000000000007-1");
+    assert_eq!(results[2]["error"]["field"], "data.whatsappAccountId");
+    for _ in 0..2 {
+        let Some(Heard::Event(heard)) = listener.next().await else {
+            panic!("nothing was passed on");
+        };
+        let rooms: Vec<_> = heard.audience.rooms.iter().map(Room::name).collect();
+        assert_eq!(rooms, ["whatsapp:1", "contact:42"]);
+        let lifetime = heard.expires_at.as_millis() - now().as_millis();
+        assert_eq!(lifetime, 25_000);
+    }
+    let counts = world.ingest.stats().counts();
+    assert_eq!((counts.fleeting, counts.accepted), (2, 1));
 }

@@ -49,6 +49,7 @@ proptest! {
             };
             let event = match catalogue.accept(draft, context) {
                 Ok(Accepted::Event(accepted)) => accepted.event,
+                Ok(Accepted::Fleeting(event)) => event,
                 Ok(Accepted::NeedsMessage(needs)) => needs.resolve(None).unwrap(),
                 // An account that is no name of a room.
                 Err(_) => continue,

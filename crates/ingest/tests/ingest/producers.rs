@@ -308,6 +308,7 @@ fn other_node(world: &World) -> Ingest {
 fn node(world: &World, single_tenant: Option<TenantId>) -> Ingest {
     Ingest::new(Parts {
         journal: Arc::clone(&world.journal) as _,
+        fleeting: Arc::clone(&world.journal) as _,
         catalogue: Arc::new(Catalogue::new(CatalogueConfig::default()).unwrap()),
         keys: crate::world::keys(),
         single_tenant,

@@ -18,7 +18,7 @@ use switchboard_ingest::meta::Accounts;
 use switchboard_ingest::{
     ApiKey, Config, Endpoints, Ingest, KeyHash, MetaEndpoint, Parts, Reach, Scope, Scopes,
 };
-use switchboard_journal::{Journal, MemoryConfig, MemoryJournal};
+use switchboard_journal::{Fleeting, Journal, MemoryConfig, MemoryJournal};
 use tokio::task::JoinSet;
 use tower_service::Service;
 
@@ -84,6 +84,7 @@ impl World {
         let journal = Arc::new(MemoryJournal::new(MemoryConfig::new(Epoch::new(7))));
         let ingest = Ingest::new(Parts {
             journal: wrap(Arc::clone(&journal) as Arc<dyn Journal>),
+            fleeting: Arc::clone(&journal) as Arc<dyn Fleeting>,
             catalogue: Arc::new(Catalogue::new(catalogue).unwrap()),
             keys: keys(),
             single_tenant: None,
@@ -116,6 +117,7 @@ impl World {
             Clock::new(move || Timestamp::from_millis(now().as_millis() + passed.load(Relaxed)));
         Ingest::new(Parts {
             journal: Arc::clone(&self.journal) as Arc<dyn Journal>,
+            fleeting: Arc::clone(&self.journal) as Arc<dyn Fleeting>,
             catalogue: Arc::new(Catalogue::new(CatalogueConfig::default()).unwrap()),
             keys: keys(),
             single_tenant: None,

@@ -7,14 +7,16 @@ use switchboard_event::{Audience, Event, EventParts, Offset, Position, Room, Ten
 
 use super::{Setup, Subject};
 use crate::{
-    AppendError, Appended, Batch, Change, Expect, Journal, Key, Page, Partition, Query, ReadError,
-    Record, Sessions, Tail, TenantRoom, Value,
+    AppendError, Appended, Batch, Change, Expect, Fleeting, Journal, Key, Leases, Page, Partition,
+    Query, ReadError, Record, Sessions, Tail, TenantRoom, Value,
 };
 
 /// A journal under test, with the short words of the tests.
 pub(super) struct Fixture {
     pub(super) journal: Arc<dyn Journal>,
     pub(super) sessions: Arc<dyn Sessions>,
+    pub(super) leases: Arc<dyn Leases>,
+    pub(super) fleeting: Arc<dyn Fleeting>,
     _subject: Subject,
 }
 
@@ -41,6 +43,8 @@ impl Fixture {
         Self {
             journal: Arc::clone(&subject.journal),
             sessions: Arc::clone(&subject.sessions),
+            leases: Arc::clone(&subject.leases),
+            fleeting: Arc::clone(&subject.fleeting),
             _subject: subject,
         }
     }
@@ -274,4 +278,4 @@ pub(super) fn delete(name: &str, expect: Expect) -> Change {
 }
 
 /// Only for what would otherwise hang for ever.
-const HANG: Duration = Duration::from_secs(30);
+pub(super) const HANG: Duration = Duration::from_secs(30);

@@ -17,6 +17,8 @@
 pub mod append;
 pub mod concurrency;
 mod fixture;
+pub mod fleeting;
+pub mod leases;
 pub mod model;
 pub mod read;
 pub mod retention;
@@ -33,7 +35,7 @@ use std::num::{NonZeroU16, NonZeroU32};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::{Journal, Sessions};
+use crate::{Fleeting, Journal, Leases, Sessions};
 
 /// How a test wants its journal.
 #[derive(Clone, Debug)]
@@ -68,6 +70,10 @@ pub struct Subject {
     pub journal: Arc<dyn Journal>,
     /// What its clients come back to; closed along with it.
     pub sessions: Arc<dyn Sessions>,
+    /// What ends when its holder dies; closed along with it.
+    pub leases: Arc<dyn Leases>,
+    /// What is so for a moment; closed along with it.
+    pub fleeting: Arc<dyn Fleeting>,
     /// A directory, a server.
     pub guard: Box<dyn Any + Send + Sync>,
 }
@@ -145,6 +151,24 @@ macro_rules! conformance_suite {
             sessions::sessions_and_events_are_written_side_by_side,
             sessions::a_closed_store_of_sessions_refuses,
             session_model::random_session_writes_do_as_a_simple_model_says,
+            leases::a_lease_is_held_until_it_is_released,
+            leases::several_may_hold_a_name,
+            leases::a_lease_whose_time_is_over_is_held_until_it_is_taken,
+            leases::a_lease_is_taken_once,
+            leases::renewing_extends_and_never_shortens_and_says_what_is_gone,
+            leases::leases_of_other_partitions_and_prefixes_are_apart,
+            leases::a_long_list_is_read_in_pages,
+            leases::expired_leases_are_taken_oldest_first_and_a_page_at_a_time,
+            leases::too_much_at_once_is_refused,
+            leases::leases_and_events_are_written_side_by_side,
+            leases::random_leases_do_as_a_simple_model_says,
+            leases::a_closed_store_of_leases_refuses,
+            fleeting::what_is_said_is_heard_by_all_who_listen_in_order,
+            fleeting::partitions_do_not_hear_each_other,
+            fleeting::what_was_said_before_is_not_heard,
+            fleeting::a_cancelled_listener_loses_nothing,
+            fleeting::a_slow_listener_loses_the_oldest_and_is_told,
+            fleeting::nobody_hears_of_a_closed_store,
         }
     };
     (@tests $open:expr; $($module:ident::$test:ident,)+) => {$(

@@ -7,6 +7,7 @@ mod checkpoint;
 mod counters;
 mod error;
 mod insert;
+mod leases;
 mod ledger;
 mod merge;
 mod place;
@@ -30,14 +31,15 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use parking_lot::Mutex;
-use switchboard_event::{Epoch, Position, TenantId, Timestamp};
+use switchboard_event::{Epoch, FleetingEvent, Position, TenantId, Timestamp};
 use tokio::sync::{oneshot, watch};
 
+use crate::exchange::Exchange;
 use crate::ring::{Ring, RingLimits};
 use crate::tail::{NoTail, RingTail};
 use crate::{
-    AppendError, Appended, Batch, Health, Journal, Key, Page, Partition, Partitions, Query,
-    ReadError, Stats, Tail, VALUES_MAX, Value,
+    AppendError, Appended, Batch, Fleeting, Health, Journal, Key, Listener, Page, Partition,
+    Partitions, Query, ReadError, Stats, Tail, VALUES_MAX, Value,
 };
 
 use counters::Counters;
@@ -89,13 +91,14 @@ impl DiskConfig {
     }
 }
 
-/// A journal in a directory of this machine, with the sessions of its clients. What is written is
-/// answered once it is synced.
+/// A journal in a directory of this machine, with the sessions of its clients and the leases of its
+/// process. What is written is answered once it is synced, but for leases.
 pub struct DiskJournal {
     shared: Arc<Shared>,
     /// Where the writer thread takes its work from.
     queue: Queue,
     readers: Arc<Readers>,
+    exchange: Exchange,
     /// Turns true, or loses its sender, when the writer thread has ended.
     ended: watch::Receiver<bool>,
 }
@@ -152,8 +155,19 @@ impl DiskJournal {
             shared,
             queue,
             readers,
+            exchange: Exchange::new(partitions),
             ended,
         })
+    }
+}
+
+impl Fleeting for DiskJournal {
+    fn send(&self, partition: Partition, event: Arc<FleetingEvent>) {
+        self.exchange.send(partition, event);
+    }
+
+    fn listen(&self, partition: Partition) -> Box<dyn Listener> {
+        self.exchange.listen(partition)
     }
 }
 
@@ -251,6 +265,7 @@ impl Journal for DiskJournal {
 
     async fn close(&self) {
         self.queue.close();
+        self.exchange.close();
         // Readers go first, so that the writer's connection is the last and tidies up the file.
         self.readers.close();
         let mut ended = self.ended.clone();
@@ -325,6 +340,7 @@ mod tests {
             shared,
             queue: Queue::new().0,
             readers: Arc::clone(&journal.readers),
+            exchange: Exchange::new(journal.partitions()),
             ended: journal.ended.clone(),
         };
         let query = Query {

@@ -35,12 +35,16 @@ pub(super) struct Append {
     pub(super) room: OwnedSemaphorePermit,
 }
 
-/// A write to the table of sessions on its way to the writer, whatever it answers.
+/// A write to the tables beside the log on its way to the writer, whatever it answers.
 pub(super) trait SessionJob: Send {
     /// What it takes up in a queue, and about what it writes.
     fn bytes(&self) -> usize;
     /// The time, if the caller told it.
     fn now(&self) -> Option<Timestamp>;
+    /// Whether it is answered only once it is on the disk.
+    fn is_durable(&self) -> bool {
+        true
+    }
     /// Does it, inside of the group's transaction, and keeps the answer. An error is the whole
     /// group's.
     fn write(&mut self, table: &mut Table<'_>) -> Result<(), StorageError>;

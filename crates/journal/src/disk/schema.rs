@@ -93,6 +93,21 @@ CREATE TABLE probe (
 ) STRICT;
 ";
 
+/// What journals of this format may lack that were made before it was needed. Who does not know it
+/// leaves it alone.
+const LATER_TABLES: &str = "
+CREATE TABLE IF NOT EXISTS lease (
+    partition INTEGER NOT NULL,
+    tenant TEXT NOT NULL,
+    name TEXT NOT NULL,
+    holder INTEGER NOT NULL,
+    expires_at INTEGER NOT NULL,
+    value BLOB NOT NULL,
+    PRIMARY KEY (partition, tenant, name, holder)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS lease_expiry ON lease (partition, expires_at);
+";
+
 /// What a file says about itself.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Identity {
@@ -224,7 +239,7 @@ fn prepare(
     if is_new {
         create(connection, partitions, fresh_epoch)?;
     }
-    Ok(())
+    connection.execute_batch(LATER_TABLES)
 }
 
 /// Commits are synced before they return, on macOS through the drive's own cache too.

@@ -18,6 +18,7 @@ use crate::disk::place::Place;
 use crate::disk::queue::{Append, Job, Queue, SessionJob};
 use crate::disk::reserve::Reserve;
 use crate::disk::retention::{Retention, instant};
+use crate::disk::schema::{Synchronous, set_synchronous};
 use crate::disk::session::Table;
 use crate::disk::upkeep::MEND_INTERVAL;
 use crate::disk::{DiskConfig, OpenError, Shared, StorageError};
@@ -29,6 +30,8 @@ struct Group {
     appends: Vec<Append>,
     sessions: Vec<Box<dyn SessionJob>>,
     bytes: usize,
+    /// Whether somebody waits for the disk.
+    is_durable: bool,
     /// The last time that one of them told.
     now: Option<Timestamp>,
 }
@@ -39,11 +42,13 @@ impl Group {
             Job::Append(append) => {
                 self.bytes += append.batch.bytes();
                 self.now = Some(append.now);
+                self.is_durable = true;
                 self.appends.push(*append);
             }
             Job::Session(session) => {
                 self.bytes += session.bytes();
                 self.now = session.now().or(self.now);
+                self.is_durable |= session.is_durable();
                 self.sessions.push(session);
             }
         }
@@ -186,6 +191,9 @@ impl Writer {
         self.settle()?;
         let begin = instant();
         let mut ledger = self.ledger.clone();
+        if !group.is_durable {
+            set_synchronous(&self.connection, Synchronous::Normal)?;
+        }
         let transaction = self
             .connection
             .transaction_with_behavior(TransactionBehavior::Immediate)?;
@@ -222,7 +230,11 @@ impl Writer {
         ledger.store(&transaction, &self.ledger)?;
         // Returns once the write-ahead log is synced: `synchronous` is FULL.
         transaction.commit()?;
-        self.shared.counters.commits.observe(begin.elapsed());
+        if group.is_durable {
+            self.shared.counters.commits.observe(begin.elapsed());
+        } else {
+            set_synchronous(&self.connection, Synchronous::Full)?;
+        }
         self.keep(ledger);
         Ok(outcomes)
     }

@@ -1,5 +1,6 @@
 //! The journal in memory: every promise but durability.
 
+mod leases;
 mod sessions;
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
@@ -10,15 +11,18 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use parking_lot::Mutex;
-use switchboard_event::{Epoch, Event, EventId, Offset, Position, TenantId, Timestamp};
+use switchboard_event::{
+    Epoch, Event, EventId, FleetingEvent, Offset, Position, TenantId, Timestamp,
+};
 
 use crate::batch::event_bytes;
 use crate::decide::{Facts, Known, Place, Plan, Refusal, decide};
+use crate::exchange::Exchange;
 use crate::ring::{Ring, RingLimits};
 use crate::tail::{NoTail, RingTail};
 use crate::{
-    AppendError, Appended, Batch, Change, Health, Journal, Key, Page, Partition, Partitions, Query,
-    ReadError, Record, Stats, Tail, VALUES_MAX, Value, Version,
+    AppendError, Appended, Batch, Change, Fleeting, Health, Journal, Key, Listener, Page,
+    Partition, Partitions, Query, ReadError, Record, Stats, Tail, VALUES_MAX, Value, Version,
 };
 
 use sessions::Table;
@@ -58,7 +62,8 @@ impl MemoryConfig {
 
 /// A journal that forgets everything when its process ends.
 ///
-/// Keeps every promise of [`Journal`] and [`Sessions`](crate::Sessions) but durability. For tests and trials.
+/// Keeps every promise of [`Journal`], [`Sessions`](crate::Sessions) and [`Leases`](crate::Leases) but
+/// durability. For tests and trials.
 #[derive(Debug)]
 pub struct MemoryJournal {
     config: MemoryConfig,
@@ -66,6 +71,8 @@ pub struct MemoryJournal {
     rings: Vec<Arc<Ring>>,
     state: Mutex<State>,
     sessions: Mutex<Table>,
+    leases: Mutex<leases::Table>,
+    exchange: Exchange,
 }
 
 /// What appends change. Held while their records are published, so that offsets come in order.
@@ -103,6 +110,8 @@ impl MemoryJournal {
         let rings = partitions.all().map(ring).collect();
         Self {
             sessions: Mutex::new(Table::new(config.sessions_max)),
+            leases: Mutex::default(),
+            exchange: Exchange::new(partitions),
             config,
             partitions,
             rings,
@@ -383,8 +392,20 @@ impl Journal for MemoryJournal {
     async fn close(&self) {
         self.state.lock().closed = true;
         self.sessions.lock().close();
+        self.leases.lock().close();
+        self.exchange.close();
         for ring in &self.rings {
             ring.close();
         }
+    }
+}
+
+impl Fleeting for MemoryJournal {
+    fn send(&self, partition: Partition, event: Arc<FleetingEvent>) {
+        self.exchange.send(partition, event);
+    }
+
+    fn listen(&self, partition: Partition) -> Box<dyn Listener> {
+        self.exchange.listen(partition)
     }
 }

@@ -32,6 +32,8 @@ async fn open(setup: Setup) -> Subject {
     let journal = Arc::new(DiskJournal::open(&config).unwrap());
     Subject {
         sessions: Arc::<DiskJournal>::clone(&journal),
+        leases: Arc::<DiskJournal>::clone(&journal),
+        fleeting: Arc::<DiskJournal>::clone(&journal),
         journal,
         guard: Box::new(directory),
     }

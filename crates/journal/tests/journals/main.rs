@@ -9,6 +9,7 @@
 
 mod disk;
 mod failures;
+mod leases;
 mod opening;
 mod sessions;
 
@@ -30,6 +31,8 @@ mod memory {
         let journal = Arc::new(MemoryJournal::new(config));
         Subject {
             sessions: Arc::<MemoryJournal>::clone(&journal),
+            leases: Arc::<MemoryJournal>::clone(&journal),
+            fleeting: Arc::<MemoryJournal>::clone(&journal),
             journal,
             guard: Box::new(()),
         }

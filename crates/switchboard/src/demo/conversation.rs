@@ -18,6 +18,8 @@ pub(super) struct Conversation {
 enum State {
     /// Nobody waits for anybody.
     Quiet,
+    /// The customer is writing something.
+    Typing,
     /// The customer has asked something.
     Asked,
     /// The answer has one tick.
@@ -39,7 +41,8 @@ impl Conversation {
             return Turn::wait(scene.chance.wait(1_000, 3_000));
         }
         match std::mem::replace(&mut self.state, State::Quiet) {
-            State::Quiet => self.ask(scene),
+            State::Quiet => self.begin(scene),
+            State::Typing => self.ask(scene),
             State::Asked => self.answer(scene),
             State::Sent { message } if scene.chance.once_in(12) => self.fail(scene, &message),
             State::Sent { message } => {
@@ -61,6 +64,18 @@ impl Conversation {
                 }
             }
         }
+    }
+
+    fn begin(&mut self, scene: &mut Scene) -> Turn {
+        self.state = State::Typing;
+        let payload = json!({
+            "contactId": self.contact.id,
+            "whatsappAccountId": ACCOUNTS[self.contact.account].id,
+            "isTyping": true,
+            "kind": "typing",
+            "timestamp": scene.time(),
+        });
+        Turn::say("contact:typing", payload, scene.chance.wait(800, 3_000))
     }
 
     fn ask(&mut self, scene: &mut Scene) -> Turn {

@@ -170,6 +170,7 @@ mod tests {
                         messages.insert(key.as_str().to_owned(), MessageState::of(&accepted.event));
                     }
                 }
+                Accepted::Fleeting(_) => {}
                 Accepted::NeedsMessage(needs) => {
                     let state = messages.get(needs.key().as_str());
                     assert!(

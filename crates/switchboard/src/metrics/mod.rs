@@ -317,9 +317,20 @@ fn deliveries(page: &mut Exposition, snapshot: &Snapshot) {
     );
     page.counters(
         "switchboard_deliveries_total",
-        "Records handed to a client each, by path.",
+        "Records and fleeting events handed to a client each, by path.",
         "path",
         &counts.deliveries,
+    );
+    page.counters(
+        "switchboard_fleeting_events_total",
+        "What was told that is so for a moment, by event.",
+        "event",
+        &counts.fleeting,
+    );
+    page.counter(
+        "switchboard_fleeting_events_lost_total",
+        "What was said for a moment and not heard, because too much was said at once.",
+        counts.fleeting_lost,
     );
     page.histogram(
         "switchboard_fan_out_duration_seconds",
@@ -346,6 +357,11 @@ fn producers(page: &mut Exposition, snapshot: &Snapshot) {
         "switchboard_events_duplicate_total",
         "Events that were records already.",
         ingest.duplicate,
+    );
+    page.counter(
+        "switchboard_events_fleeting_total",
+        "Events of producers that were passed on for a moment, and made no record.",
+        ingest.fleeting,
     );
     page.counters(
         "switchboard_events_refused_total",

@@ -248,7 +248,7 @@ impl Client {
 async fn start() -> (Server, Settings) {
     let text = "[server]\nhost = \"127.0.0.1\"\nport = 0\n[admin]\nport = 0\n\
                 [auth]\nsecret = \"0123456789abcdef0123456789abcdef\"\n\
-                [journal]\nkind = \"memory\"\n";
+                [journal]\nkind = \"memory\"\n[presence]\nteam_max = 0\n";
     let file = Some((Path::new("switchboard.toml"), text));
     let settings = Settings::from_text(file, &Environment::default()).unwrap();
     let listeners = Listeners::bind(&settings).await.unwrap();

@@ -39,6 +39,7 @@ pub(super) fn read(mut section: Section<'_>, mut audience: Section<'_>) -> Optio
         audience,
         rooms,
         events,
+        ..CatalogueConfig::default()
     };
     match Catalogue::new(config.clone()) {
         Ok(_) => Some(config),

@@ -14,6 +14,7 @@ mod journal;
 mod limits;
 mod log;
 mod origin;
+mod presence;
 mod producers;
 mod reader;
 mod refusal;
@@ -45,6 +46,7 @@ pub use self::journal::{JournalKind, JournalSettings};
 pub use self::limits::LimitSettings;
 pub use self::log::{AuditLog, InvalidLogLevel, LogFormat, LogLevel, LogSettings};
 pub use self::origin::{InvalidOrigin, Origin};
+pub use self::presence::{PresenceSettings, TypingSettings};
 pub use self::producers::{MetaWebhook, Producer};
 pub use self::refusal::SettingsError;
 pub use self::secret::Secret;
@@ -78,6 +80,10 @@ pub struct Settings {
     pub limits: LimitSettings,
     /// How long a client may be away.
     pub session: SessionSettings,
+    /// How long people are there who do not say so any more.
+    pub presence: PresenceSettings,
+    /// How long people type who do not say so any more.
+    pub typing: TypingSettings,
     /// Events beyond the contract's, and who hears what.
     pub catalogue: CatalogueConfig,
     /// Who may publish over HTTP.
@@ -232,6 +238,8 @@ impl Settings {
         let journal = JournalSettings::read(root.section("journal"));
         let limits = LimitSettings::read(root.section("limits"));
         let session = SessionSettings::read(root.section("session"));
+        let presence = PresenceSettings::read(root.section("presence"));
+        let typing = TypingSettings::read(root.section("typing"));
         let audience = root.section("audience");
         let catalogue = catalogue::read(root.section("catalogue"), audience);
         let declared = catalogue.as_ref().map_or(&[][..], |one| &one.rooms[..]);
@@ -253,6 +261,8 @@ impl Settings {
             journal,
             limits,
             session,
+            presence,
+            typing,
             catalogue: catalogue?,
             producers: producers?,
             meta_webhooks: meta_webhooks?,
