@@ -6,7 +6,7 @@ import { after, describe, test } from 'node:test';
 import { Crm } from './harness/crm.js';
 import { Postgres, query, Sqlite } from './harness/database.js';
 import { startServer } from './harness/server.js';
-import { KEYS } from './harness/settings.js';
+import { ADMINISTRATORS, KEYS } from './harness/settings.js';
 import { until } from './harness/until.js';
 
 /** Short, so that tests see ends; long enough that a busy machine does not see them too early. */
@@ -142,6 +142,7 @@ for (const [name, database] of Object.entries({ Postgres: new Postgres(), SQLite
     test('a right that is said to be invalid is asked for at once', async () => {
       const slow = await startServer({
         settings: {
+          producers: ADMINISTRATORS,
           access: {
             ttl: '10m',
             kinds: { contact: { policy: 'sql', query: query('contact') } },
