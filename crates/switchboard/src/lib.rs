@@ -6,7 +6,7 @@
 //! # Layout
 //!
 //! - [`settings`]: what the server is told before it starts. [`telemetry`]: what it says.
-//! - [`server`]: one running server, put together with `wiring`.
+//! - [`server`]: one running server, put together with `opening` and `wiring`.
 //! - [`emitter`]: the contract's events from Rust, organised by feature.
 //! - [`command`]: the command line, one file per command.
 //! - [`demo`]: a busy day at an imaginary shop, for `switchboard demo`.
@@ -23,6 +23,7 @@ pub mod emitter;
 pub mod health;
 pub mod listener;
 mod metrics;
+mod opening;
 pub mod random;
 pub mod readiness;
 mod reload;

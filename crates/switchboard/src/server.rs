@@ -6,16 +6,13 @@ use std::sync::Arc;
 
 use axum::response::{IntoResponse as _, Response};
 use http::HeaderMap;
-use switchboard_engine::{Engine, Listener};
-use switchboard_event::{Catalogue, CatalogueError, Clock, Draft, TenantId, Timestamp};
-use switchboard_gateway::{Access, Authenticator, Gateway, InvalidAuth, Ports};
-use switchboard_ingest::{
-    Ingest, KeysUnreadable, Parts, Problem, PublishError, Receipt, Refused, Scope,
-};
+use switchboard_engine::Engine;
+use switchboard_event::{Catalogue, CatalogueError, Draft, TenantId, Timestamp};
+use switchboard_gateway::{Access, Authenticator, Gateway, InvalidAuth};
+use switchboard_ingest::{Ingest, KeysUnreadable, Problem, PublishError, Receipt, Refused, Scope};
 use switchboard_journal::{Health, Journal, ReadError};
-use tokio::net::TcpListener;
 use tokio::sync::oneshot;
-use tokio::task::{JoinHandle, JoinSet, spawn_blocking};
+use tokio::task::{JoinHandle, JoinSet};
 use tracing::{info, warn};
 
 use crate::admin::{Admin, Metered};
@@ -24,9 +21,10 @@ use crate::emitter::Emitter;
 use crate::health::{self, ConnectionStats, Vitals};
 use crate::listener::Listeners;
 use crate::metrics::{self, Process, Snapshot, Unknown};
+use crate::opening;
 use crate::random::NodeId;
 use crate::readiness::{Readiness, Status};
-use crate::settings::{Policy, Settings};
+use crate::settings::Settings;
 use crate::tls::Certificate;
 use crate::wiring;
 
@@ -124,13 +122,13 @@ impl Server {
         let local_addr = public.local_addr()?;
         let catalogue = Arc::new(Catalogue::new(wiring::catalogue(settings))?);
         let authenticator = Authenticator::new(wiring::auth(settings))?;
-        let certificate = load_certificate(settings).await?;
+        let certificate = opening::certificate(settings).await?;
         let clock = wiring::system_clock();
-        let access = open_access(settings, clock.clone()).await?;
-        let ports = open_store(settings).await?;
+        let access = opening::access(settings, clock.clone()).await?;
+        let ports = opening::store(settings).await?;
         let journal = Arc::clone(&ports.journal);
 
-        let ingest = open_ingest(settings, &ports, &catalogue, &clock).await?;
+        let ingest = opening::ingest(settings, &ports, &catalogue, &clock).await?;
         let gateway = Gateway::new(
             ports,
             Arc::clone(&catalogue),
@@ -154,7 +152,7 @@ impl Server {
             certificate: certificate.clone(),
         });
 
-        let following = follow(ingest.clone());
+        let following = opening::follow(ingest.clone());
         let routes = ingest.router().merge(health::routes(Arc::clone(&shared)));
         let routes = routes.fallback(|| async { Problem::not_found() });
         let admin = admin
@@ -163,7 +161,7 @@ impl Server {
         let (stop, stopped) = oneshot::channel();
         let mut fan_out = JoinSet::new();
         fan_out.spawn(async move { gateway.run().await });
-        let (public, certificate) = secured(public, certificate)?;
+        let (public, certificate) = opening::secured(public, certificate)?;
         let transport = tokio::spawn(switchboard_engine::serve(public, engine, routes, async {
             // A dropped sender is a dropped server.
             let _ = stopped.await;
@@ -359,75 +357,6 @@ impl Metered for Shared {
     }
 }
 
-/// The producers' side, which knows the API keys in the journal.
-async fn open_ingest(
-    settings: &Settings,
-    ports: &Ports,
-    catalogue: &Arc<Catalogue>,
-    clock: &Clock,
-) -> Result<Ingest, KeysUnreadable> {
-    let ingest = Ingest::new(Parts {
-        journal: Arc::clone(&ports.journal),
-        fleeting: Arc::clone(&ports.fleeting),
-        catalogue: Arc::clone(catalogue),
-        keys: wiring::api_keys(&settings.producers),
-        single_tenant: settings.auth.single_tenant.clone(),
-        endpoints: wiring::endpoints(&settings.meta_webhooks),
-        clock: clock.clone(),
-        config: wiring::ingest(settings),
-    });
-    ingest.learn_keys().await?;
-    Ok(ingest)
-}
-
-/// Learns of API keys that are made and revoked, and tells what had to wait, until it is dropped.
-fn follow(ingest: Ingest) -> JoinSet<()> {
-    let mut following = JoinSet::new();
-    let watching = ingest.clone();
-    following.spawn(async move { watching.watch().await });
-    following.spawn(async move { ingest.follow_keys().await });
-    following
-}
-
-async fn load_certificate(settings: &Settings) -> Result<Option<Arc<Certificate>>, StartError> {
-    let Some(files) = settings.server.tls.clone() else {
-        return Ok(None);
-    };
-    let loaded = spawn_blocking(move || Certificate::load(&files)).await;
-    Ok(Some(loaded.map_err(io::Error::other)??))
-}
-
-/// The listener with TLS if there is a certificate, and who looks after that.
-fn secured(
-    public: TcpListener,
-    certificate: Option<Arc<Certificate>>,
-) -> Result<(Listener, JoinSet<()>), CertificateError> {
-    let mut tasks = JoinSet::new();
-    let Some(certificate) = certificate else {
-        return Ok((public.into(), tasks));
-    };
-    let listener = Listener::with_tls(public, certificate.config()?);
-    tasks.spawn(certificate.keep_fresh());
-    Ok((listener, tasks))
-}
-
-/// On a thread that may block: whom the system trusts is read from its files.
-async fn open_access(settings: &Settings, clock: Clock) -> Result<Access, StartError> {
-    let settings = settings.access.clone();
-    if settings.policy == Policy::Open {
-        warn!("access.policy is open: everybody may join every room of their tenant");
-    }
-    let opened = spawn_blocking(move || wiring::access(&settings, clock)).await;
-    Ok(opened.map_err(io::Error::other)??)
-}
-
-async fn open_store(settings: &Settings) -> Result<Ports, JournalError> {
-    let settings = settings.journal.clone();
-    spawn_blocking(move || wiring::store(&settings))
-        .await
-        .map_err(io::Error::other)?
-}
-
 fn flatten(ended: Result<io::Result<()>, tokio::task::JoinError>) -> io::Result<()> {
     ended.map_err(io::Error::other)?
 }
@@ -440,6 +369,7 @@ mod tests {
     use serde_json::value::RawValue;
     use switchboard_event::payload::ContactDeleted;
     use switchboard_journal::OpenError;
+    use tokio::net::TcpListener;
     use tokio::time::timeout;
 
     use super::*;

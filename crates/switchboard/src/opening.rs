@@ -1,0 +1,90 @@
+//! Opens what a server stands on: what blocks does so on a thread that may.
+
+use std::io;
+use std::sync::Arc;
+
+use switchboard_engine::Listener;
+use switchboard_event::{Catalogue, Clock};
+use switchboard_gateway::{Access, Ports};
+use switchboard_ingest::{Ingest, KeysUnreadable, Parts};
+use tokio::net::TcpListener;
+use tokio::task::{JoinSet, spawn_blocking};
+use tracing::warn;
+
+use crate::server::StartError;
+use crate::settings::{Policy, Settings};
+use crate::tls::{Certificate, CertificateError};
+use crate::wiring::{self, JournalError};
+
+/// The producers' side, which knows the API keys in the journal.
+pub(crate) async fn ingest(
+    settings: &Settings,
+    ports: &Ports,
+    catalogue: &Arc<Catalogue>,
+    clock: &Clock,
+) -> Result<Ingest, KeysUnreadable> {
+    let ingest = Ingest::new(Parts {
+        journal: Arc::clone(&ports.journal),
+        fleeting: Arc::clone(&ports.fleeting),
+        catalogue: Arc::clone(catalogue),
+        keys: wiring::api_keys(&settings.producers),
+        single_tenant: settings.auth.single_tenant.clone(),
+        endpoints: wiring::endpoints(&settings.meta_webhooks),
+        clock: clock.clone(),
+        config: wiring::ingest(settings),
+    });
+    ingest.learn_keys().await?;
+    Ok(ingest)
+}
+
+/// Learns of API keys that are made and revoked, and tells what had to wait, until it is dropped.
+pub(crate) fn follow(ingest: Ingest) -> JoinSet<()> {
+    let mut following = JoinSet::new();
+    let watching = ingest.clone();
+    following.spawn(async move { watching.watch().await });
+    following.spawn(async move { ingest.follow_keys().await });
+    following
+}
+
+/// The certificate of the settings, if they name one.
+pub(crate) async fn certificate(
+    settings: &Settings,
+) -> Result<Option<Arc<Certificate>>, StartError> {
+    let Some(files) = settings.server.tls.clone() else {
+        return Ok(None);
+    };
+    let loaded = spawn_blocking(move || Certificate::load(&files)).await;
+    Ok(Some(loaded.map_err(io::Error::other)??))
+}
+
+/// The listener with TLS if there is a certificate, and who looks after that.
+pub(crate) fn secured(
+    public: TcpListener,
+    certificate: Option<Arc<Certificate>>,
+) -> Result<(Listener, JoinSet<()>), CertificateError> {
+    let mut tasks = JoinSet::new();
+    let Some(certificate) = certificate else {
+        return Ok((public.into(), tasks));
+    };
+    let listener = Listener::with_tls(public, certificate.config()?);
+    tasks.spawn(certificate.keep_fresh());
+    Ok((listener, tasks))
+}
+
+/// On a thread that may block: whom the system trusts is read from its files.
+pub(crate) async fn access(settings: &Settings, clock: Clock) -> Result<Access, StartError> {
+    let settings = settings.access.clone();
+    if settings.policy == Policy::Open {
+        warn!("access.policy is open: everybody may join every room of their tenant");
+    }
+    let opened = spawn_blocking(move || wiring::access(&settings, clock)).await;
+    Ok(opened.map_err(io::Error::other)??)
+}
+
+/// The journal and its sister ports.
+pub(crate) async fn store(settings: &Settings) -> Result<Ports, JournalError> {
+    let settings = settings.journal.clone();
+    spawn_blocking(move || wiring::store(&settings))
+        .await
+        .map_err(io::Error::other)?
+}
