@@ -14,7 +14,7 @@ use super::{Connection, READ_BUFFER, Stage, Transport, output::NOOP};
 use crate::{
     Application, CloseReason,
     mailbox::PushReply,
-    polling::{self, Polling, Pushes},
+    polling::{self, Polling, ProbeState, Pushes},
 };
 
 /// Tells a poll that the session ended.
@@ -69,7 +69,10 @@ impl<A: Application> Connection<A> {
                 self.stage = Stage::Closing(now + timeout);
             }
             Transport::Polling(polling) => {
-                polling.probe = None;
+                // Who is about to move, and does not poll any more, is told where it moves to.
+                polling.probe.take_if(|probe| {
+                    probe.state != ProbeState::Probed || polling.mailbox.is_polled()
+                });
                 polling.ended_polled = last.is_empty() && polling.mailbox.is_polled();
                 polling.last = last;
                 let timeout = self.registration.shared().config.polling_close_timeout;
@@ -99,6 +102,8 @@ impl<A: Application> Connection<A> {
             Transport::Polling(polling) => {
                 if answer_last(polling) {
                     self.vanish();
+                } else {
+                    self.poll_last_probe(context);
                 }
             }
             Transport::WebSocket(socket) => {

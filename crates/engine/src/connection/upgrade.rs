@@ -1,6 +1,9 @@
 //! How a WebSocket takes a polling session over.
 
-use std::task::{Context, Poll};
+use std::{
+    mem,
+    task::{Context, Poll},
+};
 
 use bytes::Bytes;
 use switchboard_protocol::{
@@ -10,7 +13,7 @@ use switchboard_protocol::{
 use tokio::time::Instant;
 use tracing::debug;
 
-use super::{Connection, READ_BUFFER, Transport, output::NOOP};
+use super::{Connection, READ_BUFFER, Stage, Transport, output::NOOP};
 use crate::{
     Application, Packet,
     counters::Counters,
@@ -58,6 +61,37 @@ impl<A: Application> Connection<A> {
                 polling.mailbox.end_probe();
             }
             ProbeState::Confirmed => self.switch(context),
+        }
+    }
+
+    /// Carries on a socket that was about to take over when the session ended. A client that has
+    /// paused polling hears of the end nowhere else, and if this socket just went away it would
+    /// wait for its heartbeat.
+    pub(super) fn poll_last_probe(&mut self, context: &mut Context<'_>) {
+        let limits = self.frame_limits();
+        let Transport::Polling(polling) = &mut self.transport else {
+            return;
+        };
+        let Some(probe) = &mut polling.probe else {
+            return;
+        };
+        let counters = &self.registration.shared().counters;
+        READ_BUFFER.with_borrow_mut(|buffer| probe.poll(context, buffer, &limits, counters));
+        match probe.state {
+            ProbeState::Opened | ProbeState::Probed => {}
+            ProbeState::Failed(_) => polling.probe = None,
+            ProbeState::Confirmed => {
+                let Some(mut probe) = polling.probe.take() else {
+                    return;
+                };
+                probe.socket.finish(mem::take(&mut polling.last), None);
+                polling.mailbox.close();
+                let timeout = self.registration.shared().config.close_timeout;
+                self.registration.remove();
+                self.transport = Transport::WebSocket(*probe.socket);
+                self.stage = Stage::Closing(Instant::now() + timeout);
+                self.again = true;
+            }
         }
     }
 

@@ -226,3 +226,38 @@ async fn a_session_that_ends_takes_its_probe_along() {
 
     assert_eq!(socket.next().await, Frame::End);
 }
+
+#[tokio::test]
+async fn a_session_that_ends_during_the_probe_is_told_so_where_its_client_moves_to() {
+    let server = Server::start(quiet()).await;
+    for ending in ["40/closed,", "42[\"close\"]"] {
+        let sid = server.open().await;
+        server.push(&sid, "40").await;
+        assert!(server.poll(&sid).await.body.starts_with("40"));
+        let mut socket = probe(&server, &sid).await;
+        socket.send("2probe").await;
+        assert_eq!(socket.next().await, Frame::text("3probe"));
+
+        // The client has paused polling by now: nobody asks.
+        server.push(&sid, ending).await;
+        socket.send("5").await;
+
+        assert_eq!(socket.next().await, Frame::Close(Vec::new()));
+    }
+}
+
+#[tokio::test]
+async fn a_session_that_ends_during_the_probe_is_told_so_where_its_client_still_polls() {
+    let server = Server::start(quiet()).await;
+    let sid = server.open().await;
+    server.push(&sid, "40").await;
+    assert!(server.poll(&sid).await.body.starts_with("40"));
+    let mut socket = probe(&server, &sid).await;
+    socket.send("2probe").await;
+    assert_eq!(socket.next().await, Frame::text("3probe"));
+    server.push(&sid, "42[\"close\"]").await;
+
+    assert_eq!(server.poll(&sid).await.body, "6\u{1e}1");
+
+    assert_eq!(socket.next().await, Frame::End);
+}
