@@ -348,7 +348,7 @@ describe('rights by a question to the backend', async () => {
 
   test('coming back while nobody can be asked is not a no: the client waits, and misses nothing', async () => {
     crm.allow('back', 'contact:b', { ttlMs: 500 });
-    const back = await server.connect({ user: 'back', reconnection: true, transports: ['websocket'] });
+    const back = await server.connect({ user: 'back', reconnection: true });
     await back.subscribe('contact:b');
     await server.published(updated('b'));
     await back.next('contact:updated');
@@ -373,7 +373,7 @@ describe('rights by a question to the backend', async () => {
 
   test('coming back with less rights is a no: the room is left', async () => {
     crm.allow('less', 'contact:l', { ttlMs: 200 });
-    const less = await server.connect({ user: 'less', reconnection: true, transports: ['websocket'] });
+    const less = await server.connect({ user: 'less', reconnection: true });
     await less.subscribe('contact:l');
     await server.published(updated('l'));
     await less.next('contact:updated');
