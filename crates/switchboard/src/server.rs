@@ -108,7 +108,7 @@ struct Shared {
 
 impl Server {
     /// Starts a server on `listeners`, and returns once it accepts connections. A single
-    /// [`TcpListener`] makes one without `/metrics`.
+    /// [`TcpListener`](tokio::net::TcpListener) makes one without `/metrics`.
     ///
     /// # Errors
     ///
