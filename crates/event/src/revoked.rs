@@ -102,6 +102,16 @@ impl UserRevocations {
         self.issued_before.is_some_and(before)
     }
 
+    /// Whether a token of this time may be newer than what makes it worth nothing: tokens tell whole
+    /// seconds, and this one is of the very second in which older ones were revoked.
+    pub fn may_be_newer(&self, issued_at: Option<Timestamp>) -> bool {
+        let second = |time: Timestamp| time.as_millis().div_euclid(1_000);
+        match (issued_at, self.issued_before) {
+            (Some(issued_at), Some(instant)) => second(issued_at) == second(instant),
+            _ => false,
+        }
+    }
+
     /// The rooms that a token of this time does not cover, with the times before which it is so.
     pub fn taken(&self, issued_at: Option<Timestamp>) -> impl Iterator<Item = (&Room, Timestamp)> {
         let rooms = self.rooms.iter().map(|(room, taken)| (room, *taken));
@@ -161,6 +171,22 @@ mod tests {
         assert!(revocations.is_revoked(Some(at(4))));
         assert!(!revocations.is_revoked(Some(at(5))));
         assert!(revocations.is_revoked(None));
+    }
+
+    #[test]
+    fn a_token_of_the_second_of_a_revocation_may_be_newer() {
+        let mut revocations = UserRevocations::default();
+        revocations.revoke(Timestamp::from_millis(5_700));
+
+        let may_be_newer = |millis| {
+            let issued_at = Some(Timestamp::from_millis(millis));
+            assert!(revocations.is_revoked(issued_at));
+            revocations.may_be_newer(issued_at)
+        };
+
+        assert!(may_be_newer(5_000));
+        assert!(!may_be_newer(4_000));
+        assert!(!revocations.may_be_newer(None));
     }
 
     #[test]

@@ -85,7 +85,7 @@ pub(crate) enum Kind {
 
 /// More than a user may do now.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
-#[error("too many {}: at most {limit}", kind.noun(), limit = kind.setting())]
+#[error("too many {}: the limit is the setting limits.{}", kind.noun(), kind.setting())]
 pub(crate) struct Excess {
     pub(crate) kind: Kind,
     pub(crate) wait: Wait,
@@ -238,6 +238,8 @@ impl Kind {
     fn of(event: &str) -> Self {
         let (verb, _) = event.split_once(':').unwrap_or((event, ""));
         match verb {
+            // Whoever may not say that it ended is seen typing for its whole lifetime.
+            _ if event == "typing:stop" => Self::Events,
             "subscribe" | "unsubscribe" => Self::Subscriptions,
             "typing" | "presence" => Self::Fleeting,
             _ => Self::Events,
@@ -285,6 +287,7 @@ mod tests {
             ("subscribe:whatsapp", Kind::Subscriptions),
             ("unsubscribe:contact", Kind::Subscriptions),
             ("typing:start", Kind::Fleeting),
+            ("typing:stop", Kind::Events),
             ("presence:viewing", Kind::Fleeting),
             ("ping", Kind::Events),
             ("session:replay", Kind::Events),

@@ -255,6 +255,7 @@ impl Recovery {
                 Ok(())
             }
             Ok(Standing::Revoked) => Err(NotAdmitted::Revoked),
+            Ok(Standing::PerhapsNew) => Err(NotAdmitted::Unavailable),
             Err(error) => {
                 warn!(%error, "revocations could not be read");
                 Err(NotAdmitted::Unavailable)

@@ -66,6 +66,7 @@ impl Gateway {
             let now = recovery.clock.now();
             let exceptions = match standing(&*recovery.journal, &identity, now).await? {
                 Standing::Revoked => return Err(Unauthorized::Revoked.into()),
+                Standing::PerhapsNew => return Err(Refused::Unsettled),
                 Standing::Good(exceptions) => exceptions,
             };
             // An error if somebody cannot be asked now: then everything stays as it is.

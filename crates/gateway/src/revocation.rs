@@ -10,6 +10,9 @@ use crate::auth::Identity;
 pub(crate) enum Standing {
     /// Its token is worth nothing.
     Revoked,
+    /// The same, but it is of the very second of the revocation: perhaps a new one, and the next one
+    /// is for sure.
+    PerhapsNew,
     /// It is good, except for these rooms, which tokens from before these times do not cover.
     Good(Vec<(Room, Timestamp)>),
 }
@@ -42,7 +45,14 @@ pub(crate) async fn standing(
             reason: invalid.to_string(),
         })?;
     if revocations.is_revoked(identity.issued_at) {
-        return Ok(Standing::Revoked);
+        let age = |issued_at: Timestamp| now.as_millis() - issued_at.as_millis();
+        let is_young = identity.issued_at.is_some_and(|at| age(at) < YOUNG_MS);
+        let is_perhaps_new = is_young && revocations.may_be_newer(identity.issued_at);
+        return Ok(if is_perhaps_new {
+            Standing::PerhapsNew
+        } else {
+            Standing::Revoked
+        });
     }
     let taken = revocations.taken(identity.issued_at);
     Ok(Standing::Good(
@@ -51,6 +61,9 @@ pub(crate) async fn standing(
             .collect(),
     ))
 }
+
+/// Who was told to come back, and has a token like this one still, has no other.
+const YOUNG_MS: i64 = 5_000;
 
 fn journal_key(key: &RevokedKey) -> Key {
     key.as_str()

@@ -105,6 +105,13 @@ impl IngestStats {
         }
     }
 
+    /// How much came for accounts that nobody registered.
+    pub(crate) fn unknown_accounts(&self) -> u64 {
+        let ignored = self.webhook_ignored.counts();
+        let unknown = ignored.get(Ignored::UnknownAccount.as_str());
+        unknown.copied().unwrap_or_default()
+    }
+
     pub(crate) fn refuse_webhook(&self) {
         self.webhook_refused.increment();
     }

@@ -19,7 +19,7 @@ use crate::lenient;
 use crate::meta::{self, Accounts};
 use crate::outcome::{Refusal, Refused, Unavailable};
 use crate::problem::Problem;
-use crate::source::Mapped;
+use crate::source::{Ignored, Mapped};
 
 /// A callback of Meta's Cloud API that was registered with us. Its secrets cannot be read back.
 #[derive(Clone)]
@@ -205,6 +205,13 @@ async fn append(
     }
     ingest.heard(tenant, &heard).await;
     ingest.stats().accept_webhook(&ignored);
+    if let Some(unknown) = ignored.get(&Ignored::UnknownAccount) {
+        let total = ingest.stats().unknown_accounts();
+        // Ever more rarely: a number that nobody registered may say as much as all others.
+        if (total - unknown).leading_zeros() != total.leading_zeros() {
+            warn!(endpoint, %tenant, total, "ignored a phone number that `accounts` does not list");
+        }
+    }
     let ignored: u64 = ignored.values().sum();
     debug!(endpoint, %tenant, count, ignored, "took a webhook");
     Ok(())
