@@ -69,19 +69,8 @@ impl Selected {
     pub fn covers(&self, room: &Room) -> bool {
         match self {
             Self::All => true,
-            Self::Kind(RoomKind::Contact) => {
-                matches!(room.kind(), RoomKind::Contact | RoomKind::Contacts)
-            }
-            Self::Kind(RoomKind::Whatsapp) => {
-                matches!(room.kind(), RoomKind::Whatsapp | RoomKind::WhatsappLink)
-            }
-            Self::Kind(kind) => room.kind() == kind,
-            Self::One(one) => {
-                one == room
-                    || (*one.kind() == RoomKind::Whatsapp
-                        && *room.kind() == RoomKind::WhatsappLink
-                        && one.id() == room.id())
-            }
+            Self::Kind(kind) => kind.includes(room.kind()),
+            Self::One(one) => one.includes(room),
         }
     }
 }

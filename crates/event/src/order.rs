@@ -163,9 +163,8 @@ impl Order {
 impl Invalidation {
     /// Whether a decision about that room is one of these.
     pub fn concerns(&self, room: &Room) -> bool {
-        let is_kind = |kind: &RoomKind| kind.as_str() == room.kind().as_str();
         self.room.as_ref().is_none_or(|one| one.includes(room))
-            && self.kind.as_ref().is_none_or(is_kind)
+            && (self.kind.as_ref()).is_none_or(|kind| kind.includes(room.kind()))
     }
 }
 
@@ -275,6 +274,24 @@ mod tests {
     use super::*;
 
     #[test]
+    fn an_invalidation_of_a_kind_concerns_what_follows_from_it() {
+        let concerns = |kind: RoomKind, room: &str| {
+            let invalidation = Invalidation {
+                user: None,
+                room: None,
+                kind: Some(kind),
+            };
+            invalidation.concerns(&room.parse().unwrap())
+        };
+
+        assert!(concerns(RoomKind::Contact, "contact:1"));
+        assert!(concerns(RoomKind::Contact, "contacts:acme"));
+        assert!(!concerns(RoomKind::Contacts, "contact:1"));
+        assert!(concerns(RoomKind::Whatsapp, "whatsapp:1:link"));
+        assert!(!concerns(RoomKind::Whatsapp, "campaign:1"));
+    }
+
+    #[test]
     fn every_control_reads_back_from_its_event_which_no_room_hears() {
         let user = || "7".parse::<UserId>().unwrap();
         let issued_before = Timestamp::from_millis(1_762_336_800_000);
@@ -357,7 +374,7 @@ mod tests {
         assert!(!concerns(Some("contact:1"), None, "contact:2"));
         assert!(concerns(Some("whatsapp:1"), None, "whatsapp:1:link"));
         assert!(concerns(None, Some(RoomKind::Whatsapp), "whatsapp:1:link"));
-        assert!(!concerns(None, Some(RoomKind::Contact), "contacts:acme"));
+        assert!(concerns(None, Some(RoomKind::Contact), "contacts:acme"));
     }
 
     fn event(order: Order) -> Event {

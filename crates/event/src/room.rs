@@ -56,6 +56,15 @@ impl RoomKind {
         }
     }
 
+    /// Whether what is said of this kind is said of `other` too: of accounts, also of pairing them; of
+    /// contacts, also of the list of all of them.
+    pub fn includes(&self, other: &Self) -> bool {
+        matches!(
+            (self, other),
+            (Self::Whatsapp, Self::WhatsappLink) | (Self::Contact, Self::Contacts)
+        ) || self == other
+    }
+
     /// The built-in kind of that name, or a custom one.
     pub(crate) fn named(name: &str) -> Result<Self, InvalidRoom> {
         Ok(match name {

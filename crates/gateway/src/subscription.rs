@@ -63,9 +63,8 @@ impl Gateway {
             session.lane.hold(session, &ticket.terms());
         }
         let settled = async {
-            if is_new && session.lane.orders() != orders {
-                // Somebody said meanwhile that what was decided may not count.
-                self.access.ticket(&identity, room.clone()).await?;
+            if is_new {
+                self.confirm(session, room, inner, orders).await?;
             }
             self.settle(session, &membership, is_new, after).await
         };
@@ -92,6 +91,32 @@ impl Gateway {
         let position = session.position(from);
         let subscribed = Subscribed::new(room.name(), position, next, snapshot);
         Ok(subscribed.with(session.snapshot(room)))
+    }
+
+    /// Decides again about rooms that were just joined, as long as somebody says meanwhile that what
+    /// was decided may not count. From then on the lane knows who is in them.
+    async fn confirm(
+        &self,
+        session: &Arc<Session>,
+        room: &Room,
+        inner: Option<&Room>,
+        mut orders: u64,
+    ) -> Result<(), Refused> {
+        for _ in 0..ATTEMPTS_MAX {
+            let latest = session.lane.orders();
+            if latest == orders {
+                return Ok(());
+            }
+            orders = latest;
+            let identity = session.identity();
+            let ticket = self.access.ticket(&identity, room.clone()).await?;
+            if let (None, Some(inner)) = (&ticket.link, inner) {
+                session.leave([inner]);
+                session.lane.release(session, std::slice::from_ref(inner));
+            }
+            session.lane.hold(session, &ticket.terms());
+        }
+        Err(Refused::Unsettled)
     }
 
     /// What is so now in rooms that the session is in.
@@ -147,3 +172,6 @@ impl Gateway {
         })
     }
 }
+
+/// How often a subscription is decided about because rights are being ended at the same time.
+const ATTEMPTS_MAX: usize = 8;

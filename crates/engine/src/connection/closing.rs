@@ -20,6 +20,9 @@ use crate::{
 /// Tells a poll that the session ended.
 const CLOSE: &[u8] = b"1";
 
+/// Between two packets of a body.
+const SEPARATOR: &[u8] = b"\x1e";
+
 /// Tells it to a poll that came after the end.
 const CLOSE_LATE: &[u8] = b"6\x1e1";
 
@@ -70,9 +73,9 @@ impl<A: Application> Connection<A> {
             }
             Transport::Polling(polling) => {
                 // Who is about to move, and does not poll any more, is told where it moves to.
-                polling.probe.take_if(|probe| {
-                    probe.state != ProbeState::Probed || polling.mailbox.is_polled()
-                });
+                polling
+                    .probe
+                    .take_if(|probe| probe.state != ProbeState::Probed);
                 polling.ended_polled = last.is_empty() && polling.mailbox.is_polled();
                 polling.last = last;
                 let timeout = self.registration.shared().config.polling_close_timeout;
@@ -140,8 +143,13 @@ fn answer_last(polling: &mut Polling) -> bool {
         return false;
     };
     if !polling.last.is_empty() {
-        let last = mem::take(&mut polling.last);
-        return poll.send(polling::payload(&last)).is_err();
+        let last = polling::payload(&mem::take(&mut polling.last));
+        if polling.probe.is_none() {
+            return poll.send(last).is_err();
+        }
+        // Who is about to move does not poll once more.
+        let _ = poll.send([&last[..], SEPARATOR, CLOSE].concat().into());
+        return true;
     }
     let farewell = if polling.ended_polled {
         CLOSE

@@ -261,3 +261,21 @@ async fn a_session_that_ends_during_the_probe_is_told_so_where_its_client_still_
 
     assert_eq!(socket.next().await, Frame::End);
 }
+
+#[tokio::test]
+async fn what_is_left_to_say_at_the_end_comes_with_it_to_a_client_that_is_about_to_move() {
+    let server = Server::start(quiet()).await;
+    let sid = server.open().await;
+    server.push(&sid, "40").await;
+    assert!(server.poll(&sid).await.body.starts_with("40"));
+    let mut socket = probe(&server, &sid).await;
+    socket.send("2probe").await;
+    assert_eq!(socket.next().await, Frame::text("3probe"));
+
+    server
+        .push(&sid, "42[\"message\",1]\u{1e}42[\"close\"]")
+        .await;
+
+    let body = server.poll(&sid).await.body;
+    assert_eq!(body, "42[\"message-back\",1]\u{1e}1");
+}
