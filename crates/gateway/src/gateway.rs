@@ -8,10 +8,10 @@ use std::time::Duration;
 use serde_json::json;
 use serde_json::value::RawValue;
 use switchboard_engine::{
-    AckId, Admission, Application, CloseReason, Connect, DisconnectReason, Handling, Handshake,
-    Incoming, Refusal,
+    AckId, Acked, Admission, Application, CloseReason, Connect, DisconnectReason, Handling,
+    Handshake, Incoming, Refusal,
 };
-use switchboard_event::{Catalogue, Clock, Room, Timestamp};
+use switchboard_event::{Catalogue, Clock, Offset, Room, Timestamp};
 use switchboard_journal::{Journal, Leases, ReadError};
 use tokio::time::MissedTickBehavior;
 use tracing::{debug, error, info, warn};
@@ -28,6 +28,7 @@ use crate::lane::Lane;
 use crate::lifetime::{Lifetime, OnExpiry};
 use crate::limits::{Kind, LimitConfig, Limits};
 use crate::ports::{self, Ports};
+use crate::receipts::clerk;
 use crate::recovery::{Claim, NotAdmitted, Recovery};
 use crate::reply::{Refused, answer};
 use crate::session::Session;
@@ -86,6 +87,8 @@ pub struct Stats {
     pub behind: usize,
     /// Rooms that clients are in by somebody else's yes, which is asked for again.
     pub leases: usize,
+    /// Open receipts of events.
+    pub receipts: usize,
 }
 
 impl Gateway {
@@ -156,6 +159,7 @@ impl Gateway {
             let sync_interval = self.config.sync_interval;
             tasks.spawn(async move { lane.run(&recovery, sync_interval).await });
         }
+        let mut clerks = clerk::start(&self.lanes, &self.journal, &self.catalogue, &self.clock);
         let fan_out = async {
             // A partition that nobody fans out would be silent, and look alive: the first task
             // that dies ends them all.
@@ -169,6 +173,7 @@ impl Gateway {
         tokio::select! {
             () = fan_out => {}
             () = attend(&self.lanes, &self.leases, &self.clock) => {}
+            Some(ended) = clerks.join_next() => error!(?ended, "a task of receipts died"),
             () = self.keep_alive() => {}
             () = self.authenticator.keep_fresh() => {}
             () = self.expire() => {}
@@ -187,6 +192,7 @@ impl Gateway {
                 rooms: sum.rooms + hub.rooms,
                 users: sum.users + hub.users,
                 behind: self.behind.count(),
+                receipts: self.lanes.iter().map(|lane| lane.receipts.count()).sum(),
                 leases: self.lanes.iter().map(|lane| lane.leases.lock().len()).sum(),
             })
     }
@@ -414,6 +420,14 @@ impl Application for Gateway {
                 return refuse(session, &event.name, ack, refused);
             }
         }
+        Handling::Done
+    }
+
+    fn acked(self: &Arc<Self>, session: &Arc<Session>, ack: Acked) -> Handling {
+        let (offset, now) = (Offset::new(ack.id), self.clock.now());
+        let receipts = &session.lane.receipts;
+        let acknowledged = receipts.acknowledge(offset, session.tenant(), &session.user(), now);
+        self.counters.acknowledge(acknowledged);
         Handling::Done
     }
 

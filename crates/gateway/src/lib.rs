@@ -21,6 +21,7 @@
 //! - `floor`: what is so right now: who is there, who types, who looks at a contact.
 //! - `delivery`: a record, encoded once for everybody, and the line that it goes to. `cork`: writing
 //!   what a whole batch of records brings to a line in one go.
+//! - `receipts`: who of this node's clients got which event, and its `clerk`, who writes it down.
 //! - `limits`: how much a user may do in a time. [`audit`]: what happened to whom.
 //! - `reply`: acks, refusals and their codes. `counters`: what is counted of all this.
 
@@ -45,6 +46,7 @@ mod pace;
 mod pool;
 mod ports;
 mod present;
+mod receipts;
 mod recovery;
 mod refresh;
 mod replay;
