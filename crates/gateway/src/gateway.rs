@@ -8,8 +8,8 @@ use std::time::Duration;
 use serde_json::json;
 use serde_json::value::RawValue;
 use switchboard_engine::{
-    AckId, Acked, Admission, Application, CloseReason, Connect, DisconnectReason, Handling,
-    Handshake, Incoming, Refusal,
+    Acked, Admission, Application, CloseReason, Connect, DisconnectReason, Handling, Handshake,
+    Incoming, Refusal,
 };
 use switchboard_event::{Catalogue, Clock, Offset, Room, Timestamp};
 use switchboard_journal::{Journal, Leases, ReadError};
@@ -31,6 +31,7 @@ use crate::ports::{self, Ports};
 use crate::receipts::clerk;
 use crate::recovery::{Claim, NotAdmitted, Recovery};
 use crate::reply::{Refused, answer};
+use crate::requests::{self, Asked};
 use crate::session::Session;
 use crate::unauthorized::Unauthorized;
 
@@ -341,14 +342,12 @@ impl Gateway {
         }
     }
 
-    fn pong(&self, session: &Session, ack: Option<AckId>) {
+    fn pong(&self, session: &Session, ack: Asked) {
         let timestamp = self.clock.now().as_millis();
         let pong = json!({ "timestamp": timestamp }).to_string();
         session.handle.emit("pong", &[pong.as_bytes()], Vec::new());
-        if let Some(ack) = ack {
-            let reply = json!({ "ok": true, "timestamp": timestamp }).to_string();
-            session.handle.ack(ack, &[reply.as_bytes()], Vec::new());
-        }
+        let reply = json!({ "ok": true, "timestamp": timestamp });
+        answer(&session.handle, "ping", ack, Ok(reply));
     }
 }
 
@@ -401,6 +400,10 @@ impl Application for Gateway {
             return excess.refuse(session, &event.name, ack);
         }
         let args: Vec<&RawValue> = event.args.iter().take(Command::ARGS_MAX).collect();
+        let ack = match requests::asked(session, &event.name, &args, ack) {
+            Ok(asked) => asked,
+            Err(handling) => return handling,
+        };
         match Command::parse(&event.name, &args, &self.catalogue) {
             Ok(Command::Subscribe { room, after }) => {
                 return self.subscribe(session, &event, room, after, ack);
@@ -484,7 +487,7 @@ impl fmt::Debug for Gateway {
 pub(crate) fn refuse(
     session: &Session,
     event: &str,
-    ack: Option<AckId>,
+    ack: impl Into<Asked>,
     refused: Refused,
 ) -> Handling {
     let (socket, code) = (session.handle.id(), refused.code());

@@ -22,6 +22,7 @@ use crate::leases::Leases;
 use crate::present::Present;
 use crate::receipts::Receipts;
 use crate::recovery::{Credential, Recovery};
+use crate::requests::Requests;
 use crate::session::Session;
 
 /// The live side of one partition: whoever follows it, and how far its fan-out has come.
@@ -32,6 +33,7 @@ pub(crate) struct Lane {
     /// What is so right now.
     pub(crate) floor: Floor,
     pub(crate) receipts: Receipts,
+    pub(crate) requests: Requests,
     epoch: Mutex<Epoch>,
     recent: Mutex<Recent>,
     pub(crate) present: Mutex<Present>,
@@ -69,6 +71,7 @@ impl Lane {
             counters,
             floor,
             receipts: Receipts::default(),
+            requests: Requests::default(),
             epoch: Mutex::new(head.epoch),
             recent: Mutex::default(),
             present: Mutex::default(),

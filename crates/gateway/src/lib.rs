@@ -23,6 +23,7 @@
 //!   what a whole batch of records brings to a line in one go.
 //! - `receipts`: who of this node's clients got which event, and its `clerk`, who writes it down.
 //! - `limits`: how much a user may do in a time. [`audit`]: what happened to whom.
+//! - `requests`: events that a client repeats have their effect once.
 //! - `reply`: acks, refusals and their codes. `counters`: what is counted of all this.
 
 pub mod access;
@@ -51,6 +52,7 @@ mod recovery;
 mod refresh;
 mod replay;
 mod reply;
+mod requests;
 mod revocation;
 mod session;
 mod snapshot;
