@@ -221,6 +221,14 @@ test('publish posts an event, by the key of the environment too, and says what w
   assert.equal(forTenant.code, 0, forTenant.stderr);
   assert.equal((await server.received(client)).length, 1);
 
+  const asked = ['--receipt', '1s', '--id', 'asked/7', '--room', 'user:zoe', 'team:activity', JSON.stringify(activity)];
+  const receipt = await run(['publish', ...url, ...asked], { env });
+  assert.equal(receipt.code, 0, receipt.stderr);
+  const told = JSON.parse(receipt.stdout.trim().split('\n')[1]);
+  assert.deepEqual([told.state, told.users], ['closed', { zoe: 'offline' }]);
+  await client.next('event:receipt', ({ eventId }) => eventId === 'asked/7');
+  client.take();
+
   for (const [what, args, says] of /** @type {Array<[string, string[], RegExp]>} */ ([
     ['an unknown event', ['--key', KEYS.acme, 'nothing:known', '{}'], /unknown_event|nothing:known/],
     ['a missing id', ['--key', KEYS.acme, 'campaign:paused', '{}'], /campaignId/],

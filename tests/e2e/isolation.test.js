@@ -236,6 +236,23 @@ const WAYS = {
     },
     'in the name of the other': () => refused('/v1/campaigns/c/start', { totalRecipients: 1, tenant: 'acme' }),
   },
+  '/v1/events/{id}/receipt': {
+    'of an event of the other': async () => {
+      const receipt = { timeoutMs: 1_000 };
+      const { id } = await server.published({ ...everything(MARKS.acme)[0], receipt }, { key: acme.key });
+      for (const query of ['', '?tenant=acme', '?tenant=*']) {
+        const path = `/v1/events/${id}/receipt${query}`;
+        const { status, body } = await server.get(path, { authorization: `Bearer ${globex.key}` });
+        assert.ok([403, 404].includes(status), JSON.stringify(body));
+      }
+      return [];
+    },
+    'of its own event with the same id': async () => {
+      const { body } = await server.get('/v1/events/the-same-event/receipt', { authorization: `Bearer ${globex.key}` });
+      assert.equal(body.code, 'no_receipt');
+      return body;
+    },
+  },
   '/v1/revocations': {
     'of the same user': async () => {
       await arrives(globex, {});

@@ -313,11 +313,21 @@ impl fmt::Debug for Acked {
     }
 }
 
-/// Names the reply to one event. Not `Clone`: an event is answered once.
+/// Names the reply to one event. Not `Clone`: an event of a client is answered once.
 #[derive(Debug, Eq, PartialEq)]
 pub struct AckId(pub(crate) socket_io::AckId);
 
 impl AckId {
+    /// Asks for a reply to an event of the server under a number of the application's own choice,
+    /// so that one [`Packet`] may go to many sockets and be sent again on other connections.
+    ///
+    /// The number comes back in [`Acked::id`], and nothing else tells what was answered. Numbers that
+    /// JavaScript cannot hold (from 2^53 on) do not come back as they were. An application that
+    /// chooses numbers must not take others from [`SocketHandle::ack_id`].
+    pub fn of_event(number: u64) -> Self {
+        Self(socket_io::AckId(number))
+    }
+
     /// The number on the wire.
     pub fn get(&self) -> u64 {
         self.0.0

@@ -6,10 +6,10 @@ use serde::de::DeserializeOwned;
 use crate::payload::{
     CampaignCompleted, CampaignFailed, CampaignPaused, CampaignProgress, CampaignResumed,
     CampaignStarted, CampaignStatsUpdate, ContactCreated, ContactDeleted, ContactTyping,
-    ContactUpdated, FlowCompleted, FlowFailed, FlowStarted, MessageDelivered, MessageFailed,
-    MessageRead, MessageReceived, MessageSent, MessageStatusUpdate, Pong, PresenceUpdate,
-    PresenceViewing, SystemNotification, TeamActivity, TypingIndicator, WhatsappConnectionStatus,
-    WhatsappDisconnected, WhatsappQrGenerated, WhatsappReady,
+    ContactUpdated, EventReceipt, FlowCompleted, FlowFailed, FlowStarted, MessageDelivered,
+    MessageFailed, MessageRead, MessageReceived, MessageSent, MessageStatusUpdate, Pong,
+    PresenceUpdate, PresenceViewing, SystemNotification, TeamActivity, TypingIndicator,
+    WhatsappConnectionStatus, WhatsappDisconnected, WhatsappQrGenerated, WhatsappReady,
 };
 use crate::shape::ObjectShape;
 
@@ -33,7 +33,10 @@ pub struct BuiltIn {
 impl BuiltIn {
     /// Whether producers may publish it.
     pub fn is_producible(&self) -> bool {
-        !matches!(self.audience, DefaultAudience::Server)
+        !matches!(
+            self.audience,
+            DefaultAudience::Server | DefaultAudience::Made(_)
+        )
     }
 }
 
@@ -55,7 +58,9 @@ pub enum DefaultAudience {
     /// These rooms, for a moment: the event is passed on and never stored, and what it says ends by
     /// itself.
     Fleeting(&'static [&'static str]),
-    /// The server makes this event itself; producers cannot publish it.
+    /// These rooms; the server makes this event itself, and producers cannot publish it.
+    Made(&'static [&'static str]),
+    /// The server makes this event itself, for whom it chooses; producers cannot publish it.
     Server,
 }
 
@@ -104,6 +109,7 @@ built_in! {
     "flow:execution:failed": FlowFailed => Rooms(FLOW),
     "system:notification": SystemNotification => Team(TEAM),
     "team:activity": TeamActivity => Team(TEAM),
+    "event:receipt": EventReceipt => Made(TEAM),
     "pong": Pong => Server,
 }
 

@@ -34,7 +34,7 @@ pub use config::{
 
 use audience::Resolved;
 use config::parse_templates;
-use entry::{Entry, PayloadRule, Rule};
+use entry::{Entry, Nature, PayloadRule, Rule};
 
 /// All events that there are: those of the contract and those of the settings.
 ///
@@ -68,6 +68,10 @@ pub enum Maker {
     /// Our own mapping of a gateway's webhook. It tells more than the contract names, and a
     /// gateway's new word must never cost a message, so it is not held to strictness.
     Mapping,
+    /// The server itself, of what it has seen: it alone makes [`DefaultAudience::Made`].
+    ///
+    /// [`DefaultAudience::Made`]: crate::DefaultAudience::Made
+    Server,
 }
 
 /// How much came for an event beyond the contract, since the catalogue was made.
@@ -143,7 +147,7 @@ impl Catalogue {
 
     /// Makes an event of a draft, or says what is wrong with it.
     pub fn accept(&self, draft: Draft, context: Context) -> Result<Accepted, Rejected> {
-        let entry = self.entry(&draft.event)?;
+        let entry = self.entry(&draft.event, context.maker)?;
         let tenant = tenant_of(&draft, context.tenant)?;
         check_size(&draft)?;
         binary::check(draft.data.get())?;
@@ -153,9 +157,10 @@ impl Catalogue {
 
         let expires_at = match entry.rule {
             Rule::Sealed(_) => Some(stamp::expiry(&draft.data, context.at)?),
-            _ if entry.is_fleeting => context.at.checked_add(self.fleeting_lifetime),
+            _ if entry.nature == Nature::Fleeting => context.at.checked_add(self.fleeting_lifetime),
             _ => None,
         };
+        let receipt_by = receipt_deadline(entry, &draft, &tenant, context.at)?;
         let message = if entry.is_remembered {
             Some(MessageKey::new(&id_at("message.id", &draft)?))
         } else {
@@ -172,10 +177,11 @@ impl Catalogue {
                 name: entry.name.clone(),
                 audience,
                 expires_at,
+                receipt_by,
             })
         };
         Ok(match resolved {
-            Resolved::Known(audience) if entry.is_fleeting => {
+            Resolved::Known(audience) if entry.nature == Nature::Fleeting => {
                 Accepted::Fleeting(Event::from_parts(parts(audience)?))
             }
             Resolved::Known(audience) => Accepted::Event(AcceptedEvent {
@@ -233,17 +239,21 @@ impl Catalogue {
         })
     }
 
-    /// The event of that name, if producers may publish it.
-    fn entry(&self, name: &str) -> Result<&Entry, Rejected> {
+    /// The event of that name, if its maker may make it.
+    fn entry(&self, name: &str, maker: Maker) -> Result<&Entry, Rejected> {
         let entry = self.entries.get(name);
         let entry = entry.ok_or_else(|| Rejected::UnknownEvent {
             event: excerpt(name),
             known: self.nearest(name),
         })?;
-        match entry.rule {
-            Rule::Server => Err(Rejected::NotProducible { event: name.into() }),
-            _ => Ok(entry),
+        let may_make = match entry.rule {
+            Rule::Server => false,
+            _ => entry.nature != Nature::MadeHere || maker == Maker::Server,
+        };
+        if may_make {
+            return Ok(entry);
         }
+        Err(Rejected::NotProducible { event: name.into() })
     }
 }
 
@@ -253,10 +263,9 @@ impl Catalogue {
         if name.len() > EVENT_NAME_LEN_MAX {
             return None;
         }
-        let producible = self
-            .entries
-            .values()
-            .filter(|entry| !matches!(entry.rule, Rule::Server));
+        let producible = self.entries.values().filter(|entry| {
+            !matches!(entry.rule, Rule::Server) && entry.nature != Nature::MadeHere
+        });
         let likeness = |entry: &Entry| strsim::normalized_levenshtein(&entry.name, name);
         producible
             .take(NEAREST_AMONG_MAX)
@@ -316,6 +325,28 @@ fn check_size(draft: &Draft) -> Result<(), Rejected> {
     Ok(())
 }
 
+/// Until when a draft's receipt waits. What is for everyone has none, because state belongs to one
+/// tenant, and what is so for a moment none either: nobody waits for it.
+fn receipt_deadline(
+    entry: &Entry,
+    draft: &Draft,
+    tenant: &TenantId,
+    at: Timestamp,
+) -> Result<Option<Timestamp>, Rejected> {
+    let Some(timeout) = draft.receipt else {
+        return Ok(None);
+    };
+    if tenant.is_everyone() {
+        return Err(Rejected::NotForEveryone { field: "receipt" });
+    }
+    if entry.nature == Nature::Fleeting {
+        let event = entry.name.as_ref().into();
+        return Err(Rejected::FleetingReceipt { event });
+    }
+    let deadline = at.checked_add(timeout.as_duration());
+    Ok(Some(deadline.unwrap_or(Timestamp::MAX)))
+}
+
 /// The id at that path of the payload, which the shape has checked.
 fn id_at(path: &str, draft: &Draft) -> Result<Id, Rejected> {
     match FieldPath::parse(path) {
@@ -351,6 +382,10 @@ fn fingerprint(draft: &Draft) -> [u8; 16] {
                 }
             }
         }
+    }
+    // Only where it is asked for: fingerprints of drafts without one are older than receipts.
+    if let Some(timeout) = draft.receipt {
+        part(&timeout.as_duration().as_millis().to_string());
     }
     let mut fingerprint = [0; 16];
     fingerprint.copy_from_slice(&hash.finalize()[..16]);

@@ -7,6 +7,7 @@ use serde_json::value::RawValue;
 
 use crate::built_in::Payload;
 use crate::id::{EventId, text_or_integer};
+use crate::receipt::ReceiptTimeout;
 
 /// An event as its producer wrote it, before anything in it was checked.
 ///
@@ -34,6 +35,9 @@ pub struct Draft {
     /// one.
     #[serde(default, deserialize_with = "text_integer_or_null")]
     pub tenant: Option<String>,
+    /// Asks who got the event, `{"timeoutMs": n}`: its hearers are asked to acknowledge it.
+    #[serde(default)]
+    pub receipt: Option<ReceiptTimeout>,
 }
 
 impl Draft {
@@ -57,6 +61,7 @@ impl Draft {
             add_rooms: Vec::new(),
             except: Vec::new(),
             tenant: None,
+            receipt: None,
         }
     }
 }
@@ -116,6 +121,10 @@ mod tests {
             r#"{"data": {}}"#,
             r#"{"event": "a", "data": {}, "data": {}}"#,
             r#"{"id": "a b", "event": "a", "data": {}}"#,
+            r#"{"event": "a", "data": {}, "receipt": {"timeoutMs": 999}}"#,
+            r#"{"event": "a", "data": {}, "receipt": {"timeoutMs": 3600001}}"#,
+            r#"{"event": "a", "data": {}, "receipt": {"timeoutMs": 1000, "more": 1}}"#,
+            r#"{"event": "a", "data": {}, "receipt": {}}"#,
         ] {
             assert!(serde_json::from_str::<Draft>(json).is_err(), "{json}");
         }

@@ -53,6 +53,8 @@ pub struct EventParts {
     pub audience: Audience,
     /// When it stops being true; it is never replayed after that.
     pub expires_at: Option<Timestamp>,
+    /// Until when those who hear it are to acknowledge it, if its producer asked for a receipt.
+    pub receipt_by: Option<Timestamp>,
     /// What the producer sent, in 16 bytes.
     pub fingerprint: [u8; 16],
 }
@@ -105,6 +107,11 @@ impl Event {
     /// When it stops being true, as a QR code does. It is never replayed after that.
     pub fn expires_at(&self) -> Option<Timestamp> {
         self.parts.expires_at
+    }
+
+    /// Until when those who hear it are to acknowledge it, if its producer asked for a receipt.
+    pub fn receipt_by(&self) -> Option<Timestamp> {
+        self.parts.receipt_by
     }
 
     /// What the producer sent, in 16 bytes: the same id with another fingerprint is another event

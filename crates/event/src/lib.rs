@@ -10,6 +10,7 @@
 //! - [`event`]: what a draft becomes. Nothing validates again after it.
 //! - [`fleeting`]: what is said of a fact that ends by itself.
 //! - [`message`]: what is remembered of a message. [`binary`]: binary values in payloads.
+//! - [`receipt`]: who got an event.
 //! - [`order`]: what the server tells its own nodes; [`revoked`]: what is remembered of it.
 //! - [`machine`]: the state machines of messages, campaigns and connections.
 //! - [`snapshot`]: the current values of a room, and which event changes them.
@@ -34,6 +35,7 @@ pub mod message;
 pub mod order;
 pub mod payload;
 pub mod position;
+pub mod receipt;
 pub mod rejected;
 pub mod revoked;
 pub mod room;
@@ -56,6 +58,10 @@ pub use id::{EventId, ID_LEN_MAX, Id, InvalidId, TenantId, UserId};
 pub use message::{InvalidMessageState, MessageFact, MessageKey, MessageState};
 pub use order::{InvalidOrder, InvalidTokenId, Invalidation, Order, Revocation, TokenId};
 pub use position::{Epoch, InvalidPosition, Offset, Position};
+pub use receipt::{
+    InvalidReceipt, InvalidReceiptTimeout, RECEIPT_SETTLE, Reached, ReceiptKey, ReceiptState,
+    ReceiptTimeout, ReceiptView,
+};
 pub use rejected::Rejected;
 pub use revoked::{
     InvalidRevocations, ROOMS_TAKEN_MAX, RevokedKey, TooManyRoomsTaken, UserRevocations, is_before,

@@ -132,6 +132,7 @@ impl Order {
             data: Bytes::from(data),
             audience: Audience::default(),
             expires_at: None,
+            receipt_by: None,
             fingerprint,
         })
     }

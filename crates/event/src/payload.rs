@@ -11,6 +11,7 @@ mod campaign;
 mod contact;
 mod flow;
 mod message;
+mod receipt;
 mod system;
 mod whatsapp;
 
@@ -28,6 +29,7 @@ pub use message::{
     MessageStatusUpdate, MessageType, ReceivedDirection, ReceivedMessage, SentDirection,
     SentMessage,
 };
+pub use receipt::{EventReceipt, ReceiptCounts};
 pub use system::{
     Activity, Notification, NotificationAction, NotificationType, Pong, SystemNotification,
     TeamActivity,

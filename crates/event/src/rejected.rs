@@ -125,6 +125,12 @@ pub enum Rejected {
         /// Why.
         reason: InvalidBinary,
     },
+    /// `invalid_field`: what is so for a moment is heard by who is there, and not waited for.
+    #[error("event `{event}` is passed on and never stored, and has no receipt")]
+    FleetingReceipt {
+        /// The name.
+        event: Box<str>,
+    },
     /// `too_large`: the payload is longer than [`DATA_LEN_MAX`](crate::event::DATA_LEN_MAX).
     #[error("data is {len} bytes, the limit is {len_max}")]
     TooLarge {
@@ -163,6 +169,7 @@ impl Rejected {
             Self::OtherTenant { .. } | Self::NotForEveryone { .. } => "other_tenant",
             Self::Schema { .. } => "schema",
             Self::InvalidBinary { .. } => "invalid_binary",
+            Self::FleetingReceipt { .. } => "invalid_field",
             Self::TooLarge { .. } | Self::TooDeep { .. } => "too_large",
         }
     }
@@ -183,6 +190,7 @@ impl Rejected {
             | Self::Schema { field, .. } => Some(field),
             Self::SealedAudience { field, .. } | Self::NotForEveryone { field } => Some(field),
             Self::TooManyRooms { .. } | Self::NoAudience => Some("rooms"),
+            Self::FleetingReceipt { .. } => Some("receipt"),
             Self::TooLarge { .. } | Self::TooDeep { .. } => Some("data"),
         }
     }

@@ -7,6 +7,7 @@ use switchboard_event::Payload;
 use switchboard_event::payload::{ContactTyping, PresenceUpdate, PresenceViewing, TypingIndicator};
 use switchboard_metrics::{Counter, Histogram, HistogramSnapshot, Tally};
 
+use crate::receipts::Acknowledged;
 use crate::reply::Refused;
 use crate::unauthorized::Unauthorized;
 
@@ -16,6 +17,8 @@ pub(crate) struct Counters {
     pub(crate) falls: Counter,
     pub(crate) lost: Counter,
     fleeting: Tally,
+    pub(crate) receipts_truncated: Counter,
+    receipt_acks: Tally,
     records: Counter,
     deliveries: Tally,
     recoveries: Tally,
@@ -46,6 +49,12 @@ pub struct Counts {
     /// `recovered`, `unknown` (nothing is kept of the session), `history_lost` (retention took what
     /// it missed), `refused` (told to try again).
     pub recoveries: BTreeMap<&'static str, u64>,
+    /// Answers of clients to events whose producers want a receipt: `counted`, `claimed` (by
+    /// somebody whom this node did not send it: it counts if another one did), or `ignored` because
+    /// they are late, repeated or made up.
+    pub receipt_acks: BTreeMap<&'static str, u64>,
+    /// How often this node had no space for all whom an event with a receipt was sent to.
+    pub receipts_truncated: u64,
     /// Subscriptions by `ok` or the code of the refusal.
     pub subscriptions: BTreeMap<&'static str, u64>,
     /// Events and connections beyond what a user may do, by the setting that says how much; as
@@ -102,6 +111,8 @@ impl Default for Counters {
                 PresenceViewing::EVENT,
                 PresenceUpdate::EVENT,
             ]),
+            receipts_truncated: Counter::new(),
+            receipt_acks: Tally::of(Acknowledged::ALL.map(Acknowledged::name)),
             records: Counter::new(),
             deliveries: Tally::of(Path::ALL.map(Path::name)),
             recoveries: Tally::of(Continuation::ALL.map(Continuation::name)),
@@ -152,6 +163,10 @@ impl Counters {
         self.refreshes.increment(code);
     }
 
+    pub(crate) fn acknowledge(&self, outcome: Acknowledged) {
+        self.receipt_acks.increment(outcome.name());
+    }
+
     pub(crate) fn refuse(&self, reason: &Unauthorized) {
         self.unauthorized.increment(reason.code());
     }
@@ -163,6 +178,8 @@ impl Counters {
             falls: self.falls.get(),
             fleeting: self.fleeting.counts(),
             fleeting_lost: self.lost.get(),
+            receipt_acks: self.receipt_acks.counts(),
+            receipts_truncated: self.receipts_truncated.get(),
             recoveries: self.recoveries.counts(),
             subscriptions: self.subscriptions.counts(),
             unauthorized: self.unauthorized.counts(),

@@ -4,9 +4,9 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use serde_json::json;
-use switchboard_engine::{Packet, SocketHandle};
+use switchboard_engine::{AckId, Packet, SocketHandle};
 use switchboard_event::binary::{self, Split};
-use switchboard_event::{Offset, Position, Timestamp};
+use switchboard_event::{Offset, Position, Timestamp, UserId};
 use switchboard_hub::Post;
 use switchboard_journal::Record;
 use switchboard_protocol::socket_io::Namespace;
@@ -37,7 +37,11 @@ pub(crate) struct Recent {
 
 /// One session's line, as the hub knows it.
 #[derive(Clone)]
-pub(crate) struct Line(pub(crate) SocketHandle);
+pub(crate) struct Line {
+    pub(crate) handle: SocketHandle,
+    /// Whose it is, for receipts.
+    pub(crate) user: UserId,
+}
 
 impl Mark {
     /// Of what does not move the line.
@@ -67,7 +71,12 @@ impl Delivery {
     pub(crate) fn of(record: &Record) -> Self {
         let event = &record.event;
         Self {
-            packet: Arc::new(self::event(event.name(), event.data(), record.position)),
+            packet: Arc::new(self::event(
+                event.name(),
+                event.data(),
+                record.position,
+                ack_id(record).as_ref(),
+            )),
             offset: record.position.offset,
             mark: Mark::of_record(record.position.offset),
         }
@@ -76,7 +85,7 @@ impl Delivery {
     /// What is so for a moment, told to lines that have come to `position`.
     pub(crate) fn fleeting(name: &str, data: &[u8], position: Position) -> Self {
         Self {
-            packet: Arc::new(event(name, data, position)),
+            packet: Arc::new(event(name, data, position, None)),
             offset: position.offset,
             mark: Mark::of_sync(position.offset),
         }
@@ -137,7 +146,7 @@ impl Post for Line {
     /// Nothing is written before the line is flushed. An outbox that is full tells its own session
     /// that it fell behind.
     fn post(&self, run: &Run) {
-        self.0.post_all(&run.0);
+        self.handle.post_all(&run.0);
     }
 }
 
@@ -145,12 +154,12 @@ impl Line {
     /// Posts what nobody has to hear, if there is space to spare.
     pub(crate) fn tell(&self, delivery: &Delivery) {
         let packet = Arc::clone(&delivery.packet);
-        self.0.post_fleeting(packet, delivery.mark.as_u64());
+        self.handle.post_fleeting(packet, delivery.mark.as_u64());
     }
 
     /// Writes what was posted.
     pub(crate) fn flush(&self) {
-        self.0.flush();
+        self.handle.flush();
     }
 }
 
@@ -162,15 +171,27 @@ pub(crate) fn sync(position: Position, now: Timestamp, lag_ms: u64) -> Delivery 
         "lagMs": lag_ms,
     });
     Delivery {
-        packet: Arc::new(event("session:sync", data.to_string().as_bytes(), position)),
+        packet: Arc::new(event(
+            "session:sync",
+            data.to_string().as_bytes(),
+            position,
+            None,
+        )),
         offset: position.offset,
         mark: Mark::of_sync(position.offset),
     }
 }
 
 /// An event of the line.
-fn event(name: &str, data: &[u8], position: Position) -> Packet {
-    packet(name, data, &format!("\"{position}\""))
+fn event(name: &str, data: &[u8], position: Position, ack: Option<&AckId>) -> Packet {
+    packet(name, data, &format!("\"{position}\""), ack)
+}
+
+/// Asks for an answer, if the record's producer wants a receipt. The offset is its number on every
+/// node and connection, so that an answer is matched wherever it comes.
+fn ack_id(record: &Record) -> Option<AckId> {
+    let offset = record.position.offset.as_u64();
+    record.event.receipt_by().map(|_| AckId::of_event(offset))
 }
 
 /// A record of the past of one room: `["name",{..},{"position":"..","replay":true}]`.
@@ -178,14 +199,19 @@ fn event(name: &str, data: &[u8], position: Position) -> Packet {
 /// The position is not a bare string, so that the recovery offset of the client never goes back.
 pub(crate) fn replayed(record: &Record) -> Packet {
     let mark = json!({ "position": record.position.to_string(), "replay": true });
-    packet(record.event.name(), record.event.data(), &mark.to_string())
+    packet(
+        record.event.name(),
+        record.event.data(),
+        &mark.to_string(),
+        ack_id(record).as_ref(),
+    )
 }
 
-fn packet(name: &str, data: &[u8], last: &str) -> Packet {
+fn packet(name: &str, data: &[u8], last: &str, ack: Option<&AckId>) -> Packet {
     let event = |data, attachments| {
         Packet::event(
             &Namespace::ROOT,
-            None,
+            ack,
             name,
             &[data, last.as_bytes()],
             attachments,

@@ -8,10 +8,10 @@ use std::time::Duration;
 use serde_json::json;
 use serde_json::value::RawValue;
 use switchboard_engine::{
-    AckId, Admission, Application, CloseReason, Connect, DisconnectReason, Handling, Handshake,
+    Acked, Admission, Application, CloseReason, Connect, DisconnectReason, Handling, Handshake,
     Incoming, Refusal,
 };
-use switchboard_event::{Catalogue, Clock, Room, Timestamp};
+use switchboard_event::{Catalogue, Clock, Offset, Room, Timestamp};
 use switchboard_journal::{Journal, Leases, ReadError};
 use tokio::time::MissedTickBehavior;
 use tracing::{debug, error, info, warn};
@@ -28,8 +28,10 @@ use crate::lane::Lane;
 use crate::lifetime::{Lifetime, OnExpiry};
 use crate::limits::{Kind, LimitConfig, Limits};
 use crate::ports::{self, Ports};
+use crate::receipts::clerk;
 use crate::recovery::{Claim, NotAdmitted, Recovery};
 use crate::reply::{Refused, answer};
+use crate::requests::{self, Asked};
 use crate::session::Session;
 use crate::unauthorized::Unauthorized;
 
@@ -86,6 +88,8 @@ pub struct Stats {
     pub behind: usize,
     /// Rooms that clients are in by somebody else's yes, which is asked for again.
     pub leases: usize,
+    /// Open receipts of events.
+    pub receipts: usize,
 }
 
 impl Gateway {
@@ -156,6 +160,7 @@ impl Gateway {
             let sync_interval = self.config.sync_interval;
             tasks.spawn(async move { lane.run(&recovery, sync_interval).await });
         }
+        let mut clerks = clerk::start(&self.lanes, &self.journal, &self.catalogue, &self.clock);
         let fan_out = async {
             // A partition that nobody fans out would be silent, and look alive: the first task
             // that dies ends them all.
@@ -169,6 +174,7 @@ impl Gateway {
         tokio::select! {
             () = fan_out => {}
             () = attend(&self.lanes, &self.leases, &self.clock) => {}
+            Some(ended) = clerks.join_next() => error!(?ended, "a task of receipts died"),
             () = self.keep_alive() => {}
             () = self.authenticator.keep_fresh() => {}
             () = self.expire() => {}
@@ -187,6 +193,7 @@ impl Gateway {
                 rooms: sum.rooms + hub.rooms,
                 users: sum.users + hub.users,
                 behind: self.behind.count(),
+                receipts: self.lanes.iter().map(|lane| lane.receipts.count()).sum(),
                 leases: self.lanes.iter().map(|lane| lane.leases.lock().len()).sum(),
             })
     }
@@ -335,14 +342,12 @@ impl Gateway {
         }
     }
 
-    fn pong(&self, session: &Session, ack: Option<AckId>) {
+    fn pong(&self, session: &Session, ack: Asked) {
         let timestamp = self.clock.now().as_millis();
         let pong = json!({ "timestamp": timestamp }).to_string();
         session.handle.emit("pong", &[pong.as_bytes()], Vec::new());
-        if let Some(ack) = ack {
-            let reply = json!({ "ok": true, "timestamp": timestamp }).to_string();
-            session.handle.ack(ack, &[reply.as_bytes()], Vec::new());
-        }
+        let reply = json!({ "ok": true, "timestamp": timestamp });
+        answer(&session.handle, "ping", ack, Ok(reply));
     }
 }
 
@@ -395,6 +400,10 @@ impl Application for Gateway {
             return excess.refuse(session, &event.name, ack);
         }
         let args: Vec<&RawValue> = event.args.iter().take(Command::ARGS_MAX).collect();
+        let ack = match requests::asked(session, &event.name, &args, ack) {
+            Ok(asked) => asked,
+            Err(handling) => return handling,
+        };
         match Command::parse(&event.name, &args, &self.catalogue) {
             Ok(Command::Subscribe { room, after }) => {
                 return self.subscribe(session, &event, room, after, ack);
@@ -414,6 +423,14 @@ impl Application for Gateway {
                 return refuse(session, &event.name, ack, refused);
             }
         }
+        Handling::Done
+    }
+
+    fn acked(self: &Arc<Self>, session: &Arc<Session>, ack: Acked) -> Handling {
+        let (offset, now) = (Offset::new(ack.id), self.clock.now());
+        let receipts = &session.lane.receipts;
+        let acknowledged = receipts.acknowledge(offset, session.tenant(), &session.user(), now);
+        self.counters.acknowledge(acknowledged);
         Handling::Done
     }
 
@@ -470,7 +487,7 @@ impl fmt::Debug for Gateway {
 pub(crate) fn refuse(
     session: &Session,
     event: &str,
-    ack: Option<AckId>,
+    ack: impl Into<Asked>,
     refused: Refused,
 ) -> Handling {
     let (socket, code) = (session.handle.id(), refused.code());

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use switchboard_engine::CloseReason;
-use switchboard_event::{Epoch, Offset, Order, Position, TenantId, Timestamp};
+use switchboard_event::{Epoch, Offset, Order, Position, TenantId, Timestamp, UserId};
 use switchboard_hub::{Audience, Hub};
 use switchboard_journal::{
     Generation, Heard, Journal, Listener, Partition, ReadError, Record, SessionKey, Tail, TailError,
@@ -20,7 +20,9 @@ use crate::delivery::{Delivery, Line, Recent, Run, sync};
 use crate::floor::{self, Floor, Utterance};
 use crate::leases::Leases;
 use crate::present::Present;
+use crate::receipts::Receipts;
 use crate::recovery::{Credential, Recovery};
+use crate::requests::Requests;
 use crate::session::Session;
 
 /// The live side of one partition: whoever follows it, and how far its fan-out has come.
@@ -30,6 +32,8 @@ pub(crate) struct Lane {
     pub(crate) counters: Arc<Counters>,
     /// What is so right now.
     pub(crate) floor: Floor,
+    pub(crate) receipts: Receipts,
+    pub(crate) requests: Requests,
     epoch: Mutex<Epoch>,
     recent: Mutex<Recent>,
     pub(crate) present: Mutex<Present>,
@@ -66,6 +70,8 @@ impl Lane {
             hub: Arc::new(Hub::new(head.offset)),
             counters,
             floor,
+            receipts: Receipts::default(),
+            requests: Requests::default(),
             epoch: Mutex::new(head.epoch),
             recent: Mutex::default(),
             present: Mutex::default(),
@@ -227,6 +233,9 @@ impl Lane {
             let audience = heard_by(last, now);
             let lines = self.hub.recipients(last.position.offset, audience);
             let recipients = lines.len();
+            for record in records {
+                self.sent(record, lines.iter().map(|line| &line.user), now);
+            }
             let run = Run::of(&deliveries);
             if runs.peek().is_some() {
                 corked.post(lines, &run).await;
@@ -237,6 +246,19 @@ impl Lane {
             for (record, delivery) in records.iter().zip(&deliveries) {
                 self.count(record, delivery, recipients, elapsed, now);
             }
+        }
+    }
+
+    /// Notes who is sent `record`, if its producer wants to know: before it is, so that no answer
+    /// comes first.
+    pub(crate) fn sent<'a>(
+        &self,
+        record: &Record,
+        users: impl IntoIterator<Item = &'a UserId>,
+        now: Timestamp,
+    ) {
+        if record.event.receipt_by().is_some() && !self.receipts.sent(record, users, now) {
+            self.counters.receipts_truncated.increment();
         }
     }
 
@@ -341,6 +363,7 @@ impl Lane {
             Ok(head) => {
                 *self.epoch.lock() = head.epoch;
                 self.recent.lock().clear();
+                self.receipts.clear();
                 self.note_order();
                 let sessions = self.present.lock().of(|_| true);
                 for session in sessions {

@@ -21,7 +21,9 @@
 //! - `floor`: what is so right now: who is there, who types, who looks at a contact.
 //! - `delivery`: a record, encoded once for everybody, and the line that it goes to. `cork`: writing
 //!   what a whole batch of records brings to a line in one go.
+//! - `receipts`: who of this node's clients got which event, and its `clerk`, who writes it down.
 //! - `limits`: how much a user may do in a time. [`audit`]: what happened to whom.
+//! - `requests`: events that a client repeats have their effect once.
 //! - `reply`: acks, refusals and their codes. `counters`: what is counted of all this.
 
 pub mod access;
@@ -45,10 +47,12 @@ mod pace;
 mod pool;
 mod ports;
 mod present;
+mod receipts;
 mod recovery;
 mod refresh;
 mod replay;
 mod reply;
+mod requests;
 mod revocation;
 mod session;
 mod snapshot;

@@ -38,8 +38,10 @@ pub(crate) async fn missed(
     };
     let page = journal.read(query).await?;
     let lines = page.records.iter().filter(|record| session.hears(record));
+    let user = session.user();
     let packets = lines.map(|record| {
         let delivery = session.lane.delivery(record);
+        session.lane.sent(record, [&user], now);
         (delivery.packet, delivery.mark.as_u64())
     });
     let packets: Vec<_> = packets.collect();

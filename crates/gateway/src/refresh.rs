@@ -3,13 +3,14 @@
 use std::sync::Arc;
 
 use serde::Serialize;
-use switchboard_engine::{AckId, Handling, Incoming};
+use switchboard_engine::{Handling, Incoming};
 use switchboard_event::{Room, Timestamp};
 use tracing::{debug, error};
 
 use crate::audit::{self, Left};
 use crate::gateway::{Gateway, refuse};
 use crate::reply::{Refused, answer};
+use crate::requests::Asked;
 use crate::revocation::{Standing, standing};
 use crate::session::{Renewal, Session};
 use crate::unauthorized::Unauthorized;
@@ -31,7 +32,7 @@ impl Gateway {
         session: &Arc<Session>,
         event: &Incoming,
         token: Box<str>,
-        ack: Option<AckId>,
+        ack: Asked,
     ) -> Handling {
         let (gateway, session) = (Arc::clone(self), Arc::clone(session));
         let name = event.name.clone();

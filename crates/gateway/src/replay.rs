@@ -38,7 +38,7 @@ pub(crate) async fn replay(
     loop {
         query.now = clock.now();
         let page = journal.read(query.clone()).await?;
-        let posting = post(session, membership, &page.records, &mut query.after);
+        let posting = post(session, membership, &page.records, clock, &mut query.after);
         let is_late = timeout_at(deadline, posting).await.is_err();
         if session.handle.is_closed() {
             return Ok(None);
@@ -62,10 +62,12 @@ async fn post(
     session: &Session,
     membership: &Membership,
     records: &[Arc<Record>],
+    clock: &Clock,
     after: &mut Position,
 ) {
     for record in records {
         if !session.passes_over(record, &membership.room) {
+            session.lane.sent(record, [&session.user()], clock.now());
             // Replays do not move the line, so they bear no mark.
             let packet = Arc::new(delivery::replayed(record));
             if !pace::post(&session.handle, &packet, Mark::NONE.as_u64()).await {

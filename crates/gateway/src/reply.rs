@@ -11,6 +11,7 @@ use switchboard_hub::{Crowded, Denied};
 use switchboard_journal::{ReadError, SessionError};
 
 use crate::limits::Excess;
+use crate::requests::Asked;
 use crate::snapshot::Snapshot;
 use crate::unauthorized::Unauthorized;
 
@@ -151,35 +152,46 @@ impl Refused {
     }
 }
 
-/// Answers `event`: by its ack, or else, if it was refused, by a `session:error`.
+/// Answers `event`: by its ack, or else, if it was refused, by a `session:error`. The answer to a
+/// request is remembered.
 pub(crate) fn answer<T: Serialize>(
     handle: &SocketHandle,
     event: &str,
-    ack: Option<AckId>,
+    asked: impl Into<Asked>,
     outcome: Result<T, Refused>,
 ) {
-    match (outcome, ack) {
-        (Ok(value), Some(ack)) => {
-            let text = serde_json::to_string(&value).expect("replies have text keys");
-            // A snapshot holds payloads as they were published. If all of them together have more
-            // binary values than a client takes, they stay as they are.
-            let split = binary::split(text.as_bytes());
-            match split.filter(|split| split.attachments.len() <= BINARIES_MAX) {
-                Some(Split { data, attachments }) => handle.ack(ack, &[&data], attachments),
-                None => handle.ack(ack, &[text.as_bytes()], Vec::new()),
-            };
+    let Asked { ack, request } = asked.into();
+    let passes = matches!(&outcome, Err(refused) if refused.retry_after_ms().is_some());
+    // What can be had later was not done, and is to be done when it is asked for again.
+    let request = request.filter(|_| !passes);
+    if ack.is_some() || request.is_some() {
+        let text = match &outcome {
+            Ok(value) => serde_json::to_string(value).expect("replies have text keys"),
+            Err(refused) => json!({ "ok": false, "error": refused.to_json() }).to_string(),
+        };
+        if let Some(request) = request {
+            request.answered(&text);
         }
-        (Ok(_), None) => {}
-        (Err(refused), Some(ack)) => {
-            let text = json!({ "ok": false, "error": refused.to_json() }).to_string();
-            handle.ack(ack, &[text.as_bytes()], Vec::new());
-        }
-        (Err(refused), None) => {
-            let mut error = refused.to_json();
-            error["event"] = excerpt(event).into();
-            handle.emit("session:error", &[error.to_string().as_bytes()], Vec::new());
+        if let Some(ack) = ack {
+            reply(handle, ack, &text);
+            return;
         }
     }
+    if let Err(refused) = outcome {
+        let mut error = refused.to_json();
+        error["event"] = excerpt(event).into();
+        handle.emit("session:error", &[error.to_string().as_bytes()], Vec::new());
+    }
+}
+
+/// Answers with JSON text. A snapshot holds payloads as they were published. If all of them together
+/// have more binary values than a client takes, they stay as they are.
+pub(crate) fn reply(handle: &SocketHandle, ack: AckId, text: &str) {
+    let split = binary::split(text.as_bytes());
+    match split.filter(|split| split.attachments.len() <= BINARIES_MAX) {
+        Some(Split { data, attachments }) => handle.ack(ack, &[&data], attachments),
+        None => handle.ack(ack, &[text.as_bytes()], Vec::new()),
+    };
 }
 
 /// As much of a client's own word as it needs to recognise it.

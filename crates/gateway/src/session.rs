@@ -90,7 +90,7 @@ impl Session {
         let handle = request.handle.clone();
         let seat = lane
             .hub
-            .sit(identity.rights.tenant().clone(), Line(handle.clone()));
+            .sit(identity.rights.tenant().clone(), line(&identity, &handle));
         let reached = lane.hub.reached();
         let start = lane.position(reached);
         let state = State {
@@ -375,6 +375,13 @@ impl fmt::Debug for Session {
             .field("tenant", self.tenant())
             .field("user", &self.user())
             .finish_non_exhaustive()
+    }
+}
+
+fn line(identity: &Identity, handle: &SocketHandle) -> Line {
+    Line {
+        handle: handle.clone(),
+        user: identity.rights.user().clone(),
     }
 }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use serde_json::json;
-use switchboard_engine::{AckId, Handling, Incoming};
+use switchboard_engine::{Handling, Incoming};
 use switchboard_event::{Position, Room};
 use tracing::debug;
 
@@ -12,6 +12,7 @@ use crate::gateway::{Gateway, refuse};
 use crate::pace::Held;
 use crate::replay::replay;
 use crate::reply::{Refused, Subscribed, answer};
+use crate::requests::Asked;
 use crate::session::{Entry, Membership, Session};
 use crate::snapshot::{self, Snapshot};
 
@@ -22,7 +23,7 @@ impl Gateway {
         event: &Incoming,
         room: Room,
         after: Option<Position>,
-        ack: Option<AckId>,
+        ack: Asked,
     ) -> Handling {
         // From before the join, so that no live event comes before what it follows: a replay, or a
         // snapshot that is older.
@@ -153,7 +154,7 @@ impl Gateway {
         session: &Arc<Session>,
         event: &Incoming,
         room: Room,
-        ack: Option<AckId>,
+        ack: Asked,
     ) -> Handling {
         if let Err(refused) = session.unsubscribe(&room) {
             return refuse(session, &event.name, ack, refused);

@@ -22,6 +22,9 @@ pub struct Config {
     /// so that the same told again is no second event. Default: 7 days, which is as long as Meta
     /// tries again. Costs a key in the journal for each message of that time.
     pub message_retention: Duration,
+    /// For how long after its end a receipt can be read. Default: 24 h, as long as its event is kept.
+    /// Costs a key in the journal for each receipt of that time.
+    pub receipt_retention: Duration,
     /// How much comes by one API key in a time; may change while it runs.
     pub limits: ProducerLimits,
     /// After how many results a campaign tells its progress, and at every 5 % of its recipients
@@ -46,6 +49,7 @@ impl Default for Config {
             bodies_len_max: 64 << 20,
             body_timeout: Duration::from_secs(30),
             message_retention: Duration::from_hours(7 * 24),
+            receipt_retention: Duration::from_hours(24),
             limits: ProducerLimits::default(),
             campaign_progress_every: 100,
             campaign_retention: Duration::from_hours(30 * 24),

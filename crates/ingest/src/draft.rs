@@ -204,8 +204,8 @@ fn members_of(json: &RawValue) -> Option<Members> {
 
 /// The most drafts of one request.
 pub const DRAFTS_MAX: usize = 1_000;
-const FIELDS: [&str; 7] = [
-    "id", "event", "data", "rooms", "addRooms", "except", "tenant",
+const FIELDS: [&str; 8] = [
+    "id", "event", "data", "rooms", "addRooms", "except", "tenant", "receipt",
 ];
 const REQUIRED: [&str; 2] = ["event", "data"];
 /// How much of a field's name that we do not know goes into an answer.
@@ -237,6 +237,8 @@ mod tests {
         check_field(r#"{"event": "a", "data": {}, "rooms": "r:1"}"#, "rooms");
         check_field(r#"{"event": "a", "data": {}, "addRooms": [1]}"#, "addRooms");
         check_field(r#"{"event": "a", "data": {}, "tenant": true}"#, "tenant");
+        let receipt = r#"{"event": "a", "data": {}, "receipt": {"timeoutMs": 5}}"#;
+        check_field(receipt, "receipt");
     }
 
     #[test]

@@ -27,6 +27,7 @@ use crate::outcome::{Receipt, Refusal, Refused, Unavailable};
 use crate::problem::Problem;
 use crate::producers;
 use crate::publish::Publication;
+use crate::receipts;
 use crate::source::Item;
 use crate::stats::{IngestCounts, IngestStats};
 use crate::turns::Turns;
@@ -342,10 +343,11 @@ const KEYS_TIMEOUT: Duration = Duration::from_secs(5);
 /// How often it is written down that keys were used.
 const USED_INTERVAL: Duration = Duration::from_mins(1);
 
-fn routes() -> [(&'static str, MethodRouter<Ingest>); 8] {
+fn routes() -> [(&'static str, MethodRouter<Ingest>); 9] {
     [
         ("/v1/events", post(events::post_events)),
         ("/v1/campaigns/{id}/{verb}", post(campaigns::post_campaign)),
+        ("/v1/events/{id}/receipt", get(receipts::get_receipt)),
         ("/v1/revocations", post(orders::post_revocations)),
         ("/v1/users/{id}/disconnect", post(orders::post_disconnect)),
         ("/v1/access/invalidate", post(orders::post_invalidate)),

@@ -6,6 +6,7 @@
 //! - `publish`, with `queue` and `messages`: the one way from drafts to the journal. `outcome` is
 //!   what comes of it.
 //! - `events`, with `draft`: `POST /v1/events`. `producer`, with `api_key` and `scope`: who asks.
+//! - `receipts`: who got an event.
 //! - `producers`: making and revoking API keys; `keys`: those in force, `key_store`: those in the
 //!   journal. `limits`: how much comes by one in a time.
 //! - `orders`, with `administrator` and `form`: what ends rights and connections.
@@ -45,6 +46,7 @@ mod producer;
 mod producers;
 mod publish;
 mod queue;
+mod receipts;
 mod scope;
 mod source;
 mod stage;

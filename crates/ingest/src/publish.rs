@@ -21,6 +21,7 @@ use crate::ingest::Ingest;
 use crate::messages::Messages;
 use crate::outcome::{Receipt, Refusal, Refused, Unavailable};
 use crate::queue::{Attempt, Pending, Queue};
+use crate::receipts;
 use crate::source::Item;
 use crate::stage::{self, Details};
 use crate::stats::IngestStats;
@@ -174,6 +175,8 @@ impl Publication<'_> {
             };
             self.stage(tally.finish(self.now), &Details::default(), &mut plan)?;
             self.show(&mut plan);
+            let receipts = receipts::changes(&plan.events, self.config.receipt_retention);
+            plan.changes.extend(receipts);
             return Ok(Some(plan));
         }
         for (index, refusal) in refused.into_iter().rev() {

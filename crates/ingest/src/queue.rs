@@ -60,7 +60,7 @@ impl Pending {
     pub(crate) fn statuses(&self, maker: Maker) -> impl Iterator<Item = &MessageFact> {
         let (of_source, of_drafts) = match maker {
             Maker::Mapping => (self.fact.as_ref(), [].iter()),
-            Maker::Producer => (None, self.accepted.iter()),
+            Maker::Producer | Maker::Server => (None, self.accepted.iter()),
         };
         let of_source = of_source.and_then(|fact| fact.status.as_ref());
         of_source

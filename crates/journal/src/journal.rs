@@ -33,6 +33,15 @@ pub trait Journal: Send + Sync + 'static {
     /// Reads records by room, in order, each once.
     async fn read(&self, query: Query) -> Result<Page, ReadError>;
 
+    /// The records of a partition that ask for a receipt until later than `since`, those first whose
+    /// receipts end first; of more than [`AWAITING_MAX`], or
+    /// more than [`Query::BYTES_MAX`] of payload, the others are left out.
+    async fn awaiting(
+        &self,
+        partition: Partition,
+        since: Timestamp,
+    ) -> Result<Vec<Arc<Record>>, ReadError>;
+
     /// The values of some keys as of one moment, in the order of `keys`, which are at most
     /// [`VALUES_MAX`]. What expired by `now` is absent.
     async fn values(
@@ -85,5 +94,7 @@ pub enum Health {
 
 /// The most records that a tail returns at once.
 pub const TAIL_BATCH_MAX: usize = 256;
+/// The most records of one [`Journal::awaiting`].
+pub const AWAITING_MAX: usize = 4_096;
 /// The most keys of one [`Journal::values`].
 pub const VALUES_MAX: usize = 2_000;

@@ -39,7 +39,7 @@ pub use batch::{Appended, Batch, InvalidBatch};
 pub use disk::{DiskConfig, DiskJournal, OpenError};
 pub use error::{AppendError, LeaseError, ReadError, SessionError, TailError};
 pub use fleeting::{FLEETING_QUEUE_MAX, Fleeting, Heard, Listener};
-pub use journal::{Health, Journal, TAIL_BATCH_MAX, Tail, VALUES_MAX};
+pub use journal::{AWAITING_MAX, Health, Journal, TAIL_BATCH_MAX, Tail, VALUES_MAX};
 pub use lease::{Holder, Lease, LeaseCursor, LeaseName};
 pub use leases::{LEASES_MAX, Leases};
 pub use memory::{MemoryConfig, MemoryJournal};

@@ -322,6 +322,7 @@ mod tests {
             data: bytes::Bytes::new(),
             audience: Audience::default(),
             expires_at: None,
+            receipt_by: None,
             fingerprint: [0; 16],
         });
         Arc::new(Record {

@@ -10,7 +10,7 @@ use switchboard_event::payload::{
     TeamActivity, WhatsappConnectionStatus, WhatsappDisconnected, WhatsappQrGenerated,
     WhatsappReady,
 };
-use switchboard_event::{Draft, EventId, Payload, Room, TenantId};
+use switchboard_event::{Draft, EventId, Payload, ReceiptTimeout, Room, TenantId};
 use switchboard_ingest::{Ingest, PublishError, Receipt, Refused};
 
 /// Publishes events of one tenant, as a producer would: each call returns once its event is durable.
@@ -42,6 +42,7 @@ struct Target {
     rooms: Option<Vec<Room>>,
     add_rooms: Vec<Room>,
     except: Vec<Room>,
+    receipt: Option<ReceiptTimeout>,
 }
 
 /// Why an event was not published.
@@ -101,6 +102,16 @@ impl Emitter {
         to
     }
 
+    /// The same emitter, whose events ask those who hear them to acknowledge them within `timeout`.
+    /// Who did is told by [`Server::receipt`](crate::Server::receipt), and at the end by the event
+    /// `event:receipt`.
+    #[must_use]
+    pub fn with_receipt(&self, timeout: ReceiptTimeout) -> Self {
+        let mut to = self.clone();
+        to.target.receipt = Some(timeout);
+        to
+    }
+
     /// Publishes an event of the contract.
     ///
     /// # Errors
@@ -131,6 +142,7 @@ impl Emitter {
             rooms: self.target.rooms.as_deref().map(names),
             add_rooms: names(&self.target.add_rooms),
             except: names(&self.target.except),
+            receipt: self.target.receipt,
             ..draft
         };
         let mut outcomes = self.ingest.publish(&self.tenant, vec![draft]).await?;
@@ -255,10 +267,13 @@ features! {
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
+    use std::path::Path;
 
     use switchboard_event::BUILT_IN;
 
     use super::*;
+    use crate::settings::Environment;
+    use crate::{Server, Settings, listener};
 
     #[test]
     fn every_event_that_producers_may_publish_has_a_method() {
@@ -266,5 +281,30 @@ mod tests {
         let producible: BTreeSet<_> = producible.map(|event| event.name).collect();
 
         assert_eq!(EVENTS.iter().copied().collect::<BTreeSet<_>>(), producible);
+    }
+
+    #[tokio::test]
+    async fn an_emitter_asks_who_got_an_event_and_the_server_tells() {
+        let text = "[auth]\nsecret = \"0123456789abcdef0123456789abcdef\"\n\
+                    [journal]\nkind = \"memory\"";
+        let file = Some((Path::new("switchboard.toml"), text));
+        let settings = Settings::from_text(file, &Environment::default()).unwrap();
+        let listener = listener::bind("127.0.0.1", 0).await.unwrap();
+        let server = Server::start(&settings, listener).await.unwrap();
+        let acme: TenantId = "acme".parse().unwrap();
+        let emitter = server.emitter(acme.clone()).to("user:7".parse().unwrap());
+        let emitter = emitter.with_receipt(ReceiptTimeout::new(ReceiptTimeout::MAX).unwrap());
+        let deleted = ContactDeleted {
+            contact_id: "42".parse().unwrap(),
+            timestamp: None,
+        };
+
+        let Receipt { id, .. } = emitter.contacts().deleted(&deleted).await.unwrap();
+
+        let receipt = server.receipt(&acme, &id).await.unwrap().unwrap();
+        assert_eq!((receipt.state, receipt.counts.offline), ("open", 1));
+        let globex = "globex".parse().unwrap();
+        assert!(server.receipt(&globex, &id).await.unwrap().is_none());
+        server.shutdown().await;
     }
 }

@@ -7,9 +7,13 @@ use std::sync::Arc;
 use axum::response::{IntoResponse as _, Response};
 use http::HeaderMap;
 use switchboard_engine::Engine;
-use switchboard_event::{Catalogue, CatalogueError, Draft, TenantId, Timestamp};
+use switchboard_event::{
+    Catalogue, CatalogueError, Draft, EventId, ReceiptView, TenantId, Timestamp,
+};
 use switchboard_gateway::{Access, Authenticator, Gateway, InvalidAuth};
-use switchboard_ingest::{Ingest, KeysUnreadable, Problem, PublishError, Receipt, Refused, Scope};
+use switchboard_ingest::{
+    Ingest, KeysUnreadable, Problem, PublishError, Receipt, Refused, Scope, Unavailable,
+};
 use switchboard_journal::{Health, Journal, ReadError};
 use tokio::sync::oneshot;
 use tokio::task::{JoinHandle, JoinSet};
@@ -213,6 +217,20 @@ impl Server {
         self.ingest.publish(tenant, drafts).await
     }
 
+    /// Who got an event of `tenant` so far, or in the end; none if nobody asked, or if it is so long
+    /// ago that it is forgotten. An [`Emitter`] asks [`with_receipt`](Emitter::with_receipt).
+    ///
+    /// # Errors
+    ///
+    /// If the journal cannot be read right now.
+    pub async fn receipt(
+        &self,
+        tenant: &TenantId,
+        event: &EventId,
+    ) -> Result<Option<ReceiptView>, Unavailable> {
+        self.ingest.receipt(tenant, event).await
+    }
+
     /// Publishes the contract's events of `tenant`, organised by feature.
     #[must_use]
     pub fn emitter(&self, tenant: TenantId) -> Emitter {
@@ -312,6 +330,7 @@ impl Vitals for Shared {
             users,
             behind: _,
             leases: _,
+            receipts: _,
         } = self.gateway.stats();
         ConnectionStats {
             connected,

@@ -242,6 +242,7 @@ pub(crate) fn ingest(settings: &Settings) -> switchboard_ingest::Config {
         limits: producer_limits(settings),
         campaign_progress_every: settings.ingest.campaign_progress_every.into(),
         account_silence_max: settings.ingest.account_silence,
+        receipt_retention: settings.journal.retention_age,
         ..switchboard_ingest::Config::default()
     }
 }

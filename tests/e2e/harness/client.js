@@ -13,7 +13,7 @@ export const TRANSPORTS = /** @type {const} */ ({
   'polling that upgrades': ['polling', 'websocket'],
 });
 
-/** @typedef {{ event: string, payload: any, position: any }} Received */
+/** @typedef {{ event: string, payload: any, position: any, ack?: () => void }} Received `ack` where a receipt is wanted */
 
 /**
  * @typedef {object} DialOptions
@@ -72,8 +72,9 @@ export class Client {
     this.tenant = tenant;
     socket.onAny((event, payload, position, ...rest) => {
       if (event === 'session:sync' || (event === 'presence:update' && !presence)) return;
+      const ack = typeof rest[0] === 'function' ? rest.shift() : undefined;
       assert.deepEqual(rest, [], `more than two arguments in ${event}`);
-      this.#received.push({ event, payload, position });
+      this.#received.push({ event, payload, position, ...(ack === undefined ? {} : { ack }) });
     });
     socket.on('connect_error', (error) => (this.refused = error));
     socket.on('disconnect', (reason) => this.disconnects.push(reason));

@@ -1,6 +1,7 @@
+use std::sync::Arc;
 use std::time::Duration;
 
-use switchboard_engine::{CloseReason, Config, DisconnectReason};
+use switchboard_engine::{AckId, CloseReason, Config, DisconnectReason, Namespace, Packet};
 
 use super::{
     client::{Frame, WebSocket},
@@ -182,6 +183,34 @@ async fn a_client_answers_an_event() {
     let acked = server.engine.application().acked.lock().unwrap().clone();
     let args = r#""yes",{"_placeholder":true,"num":0}"#.to_owned();
     assert_eq!(acked, [(0, args, vec![bytes::Bytes::from_static(&[7])])]);
+}
+
+#[tokio::test]
+async fn one_packet_asks_many_under_a_number_of_the_application() {
+    let server = Server::start(quiet()).await;
+    let mut sockets = [
+        WebSocket::join(&server).await,
+        WebSocket::join(&server).await,
+    ];
+    let ack = AckId::of_event(42);
+    let packet = Packet::event(&Namespace::ROOT, Some(&ack), "asked", &[b"1"], Vec::new());
+    let packet = Arc::new(packet);
+    let handles = server.engine.application().sockets.lock().unwrap().clone();
+    for handle in &handles {
+        handle.post(Arc::clone(&packet), 2);
+    }
+
+    for socket in &mut sockets {
+        assert_eq!(socket.next().await, Frame::text(r#"4242["asked",1]"#));
+        socket.send("4342[]").await;
+        assert_eq!(socket.next().await, Frame::text(r#"42["thanks"]"#));
+    }
+
+    let acked = server.engine.application().acked.lock().unwrap().clone();
+    assert_eq!(
+        acked.iter().map(|(id, ..)| *id).collect::<Vec<_>>(),
+        [42, 42]
+    );
 }
 
 #[tokio::test]

@@ -23,12 +23,22 @@ pub(super) struct Entry {
     pub(super) rule: Rule,
     /// Whether the rooms of this event are remembered as those of its message.
     pub(super) is_remembered: bool,
-    /// Whether it is passed on and never stored.
-    pub(super) is_fleeting: bool,
+    pub(super) nature: Nature,
     /// Whether it may go to the teams of all tenants at once.
     may_reach_everyone: bool,
     unknown_fields: AtomicU64,
     unknown_values: AtomicU64,
+}
+
+/// Where an event comes from, and whether it stays.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Nature {
+    /// Producers publish it, and it is stored.
+    Published,
+    /// Producers publish it; it is passed on and never stored.
+    Fleeting,
+    /// Only the server itself makes it.
+    MadeHere,
 }
 
 /// What payloads must look like.
@@ -59,7 +69,7 @@ impl Entry {
             payload,
             rule,
             is_remembered: false,
-            is_fleeting: false,
+            nature: Nature::Published,
             unknown_fields: AtomicU64::new(0),
             unknown_values: AtomicU64::new(0),
         }
@@ -70,6 +80,7 @@ impl Entry {
             DefaultAudience::Rooms(rooms)
             | DefaultAudience::Team(rooms)
             | DefaultAudience::Fleeting(rooms)
+            | DefaultAudience::Made(rooms)
             | DefaultAudience::Remembered(rooms) => Rule::Rooms(templates(rooms)),
             DefaultAudience::Recalled(rooms) => Rule::Recalled(templates(rooms)),
             DefaultAudience::Sealed(room) => Rule::Sealed(template(room)),
@@ -77,7 +88,11 @@ impl Entry {
         };
         Self {
             is_remembered: matches!(event.audience, DefaultAudience::Remembered(_)),
-            is_fleeting: matches!(event.audience, DefaultAudience::Fleeting(_)),
+            nature: match event.audience {
+                DefaultAudience::Fleeting(_) => Nature::Fleeting,
+                DefaultAudience::Made(_) => Nature::MadeHere,
+                _ => Nature::Published,
+            },
             may_reach_everyone: matches!(event.audience, DefaultAudience::Team(_)),
             ..Self::new(event.name, PayloadRule::Shape(event.payload), rule)
         }

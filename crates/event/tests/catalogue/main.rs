@@ -9,5 +9,6 @@ mod contract;
 mod custom;
 mod examples;
 mod properties;
+mod receipts;
 mod refusals;
 mod support;

@@ -6,13 +6,14 @@ use std::time::Duration;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
-use switchboard_engine::{AckId, Handling, Incoming};
+use switchboard_engine::{Handling, Incoming};
 use switchboard_event::{Id, Room, RoomKind, UserId};
 use switchboard_hub::Status;
 
 use super::Speaker;
 use crate::gateway::{Gateway, refuse};
 use crate::reply::{Refused, answer};
+use crate::requests::Asked;
 use crate::session::Session;
 
 /// One wish of a client that is about what is so right now.
@@ -135,7 +136,7 @@ impl Gateway {
         session: &Arc<Session>,
         event: &Incoming,
         command: FloorCommand,
-        ack: Option<AckId>,
+        ack: Asked,
     ) -> Handling {
         let room = command.contact().map(Room::contact);
         let Some(room) = room.filter(|room| !session.is_in(room)) else {
@@ -225,12 +226,7 @@ impl Session {
     }
 }
 
-fn reply(
-    session: &Session,
-    event: &str,
-    ack: Option<AckId>,
-    done: Result<Value, Refused>,
-) -> Handling {
+fn reply(session: &Session, event: &str, ack: Asked, done: Result<Value, Refused>) -> Handling {
     match done {
         Ok(value) => answer(&session.handle, event, ack, Ok(value)),
         Err(refused) => return refuse(session, event, ack, refused),

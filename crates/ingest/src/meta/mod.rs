@@ -123,12 +123,10 @@ impl Context<'_> {
     fn draft(&self, happened: Happened<'_>, data: &impl Serialize) -> Result<Draft, Ignored> {
         Ok(Draft {
             id: Some(self.id(happened)?),
-            event: happened.event.to_owned(),
-            data: to_raw_value(data).map_err(|_| Ignored::Malformed)?,
-            rooms: None,
-            add_rooms: Vec::new(),
-            except: Vec::new(),
-            tenant: None,
+            ..Draft::new(
+                happened.event,
+                to_raw_value(data).map_err(|_| Ignored::Malformed)?,
+            )
         })
     }
 

@@ -16,6 +16,7 @@ mod mapping;
 mod mutation;
 mod orders;
 mod producers;
+mod receipts;
 mod scripted;
 mod snapshots;
 mod statuses;

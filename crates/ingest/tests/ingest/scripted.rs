@@ -9,7 +9,7 @@ use switchboard_event::{Position, TenantId, Timestamp};
 use switchboard_ingest::{Config, PublishError, Unavailable};
 use switchboard_journal::{
     AppendError, Appended, Batch, Health, Journal, Key, Page, Partition, Partitions, Query,
-    ReadError, Stats, Tail, Value,
+    ReadError, Record, Stats, Tail, Value,
 };
 
 use crate::bodies;
@@ -39,6 +39,14 @@ impl Journal for Scripted {
 
     async fn read(&self, query: Query) -> Result<Page, ReadError> {
         self.journal.read(query).await
+    }
+
+    async fn awaiting(
+        &self,
+        partition: Partition,
+        since: Timestamp,
+    ) -> Result<Vec<Arc<Record>>, ReadError> {
+        self.journal.awaiting(partition, since).await
     }
 
     async fn values(

@@ -236,6 +236,7 @@ pub(super) fn parts(tenant: &TenantId, id: &str, rooms: &[&str]) -> EventParts {
             except: Vec::new(),
         },
         expires_at: None,
+        receipt_by: None,
         fingerprint,
     }
 }

@@ -117,6 +117,7 @@ macro_rules! conformance_suite {
             state::keys_of_tenants_are_apart,
             state::values_come_in_the_order_of_their_keys,
             read::what_is_read_is_what_was_appended,
+            read::records_that_await_a_receipt_are_found_until_its_end,
             read::records_of_several_rooms_come_in_order_and_once,
             read::pages_go_on_where_the_last_one_ended,
             read::pages_are_bounded_in_bytes,

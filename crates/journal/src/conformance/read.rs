@@ -21,6 +21,7 @@ pub async fn what_is_read_is_what_was_appended(open: impl AsyncFn(Setup) -> Subj
             except: parse(&["user:42", "team:acme"]),
         },
         expires_at: Some(later(Duration::from_hours(1))),
+        receipt_by: Some(later(Duration::from_secs(10))),
         fingerprint: [0x80; 16],
     });
     let plain = Event::from_parts(EventParts {
@@ -42,6 +43,38 @@ pub async fn what_is_read_is_what_was_appended(open: impl AsyncFn(Setup) -> Subj
     let tailed = take(&mut *fixture.tail(&acme).await, 2).await;
     let tailed: Vec<&Event> = tailed.iter().map(|record| &record.event).collect();
     assert!(tailed == [&whole, &plain]);
+}
+
+pub async fn records_that_await_a_receipt_are_found_until_its_end(
+    open: impl AsyncFn(Setup) -> Subject,
+) {
+    let fixture = Fixture::one_partition(open).await;
+    let (acme, globex) = (tenant("acme"), tenant("globex"));
+    let partition = fixture.partition(&acme);
+    let awaiting = |tenant: &TenantId, id: &str, seconds: u64| {
+        Event::from_parts(EventParts {
+            receipt_by: Some(later(Duration::from_secs(seconds))),
+            ..parts(tenant, id, &["contact:1"])
+        })
+    };
+    let events = [awaiting(&acme, "late", 30), awaiting(&acme, "soon", 10)];
+    fixture.append(&acme, events.to_vec()).await;
+    let plain = vec![event(&acme, "plain", &["contact:1"])];
+    fixture.append(&acme, plain).await;
+    let other = awaiting(&globex, "other", 20);
+    fixture.append(&globex, vec![other.clone()]).await;
+
+    let found = async |seconds: u64| {
+        let since = later(Duration::from_secs(seconds));
+        let records = fixture.journal.awaiting(partition, since).await.unwrap();
+        records.iter().map(|one| offset(one)).collect::<Vec<_>>()
+    };
+
+    assert_eq!(found(0).await, [2, 4, 1]);
+    assert_eq!(found(10).await, [4, 1]);
+    assert_eq!(found(30).await, Vec::<u64>::new());
+    let records = fixture.journal.awaiting(partition, now()).await.unwrap();
+    assert!(records[1].event == other);
 }
 
 pub async fn records_of_several_rooms_come_in_order_and_once(open: impl AsyncFn(Setup) -> Subject) {

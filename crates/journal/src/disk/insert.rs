@@ -84,8 +84,8 @@ fn insert_record(
     );
     let mut insert = connection.prepare_cached(
         "INSERT INTO record (partition, offset, tenant, event_id, fingerprint, name, at, \
-         expires_at, appended_at, bytes, checksum, rooms, except_rooms, data) \
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)",
+         expires_at, appended_at, bytes, checksum, rooms, except_rooms, data, receipt_by) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)",
     )?;
     let seq = insert.insert((
         partition.index(),
@@ -102,6 +102,7 @@ fn insert_record(
         &rooms,
         &except,
         &event.data()[..],
+        event.receipt_by().map(Timestamp::as_millis),
     ))?;
     let mut index = connection.prepare_cached(
         "INSERT INTO room_record (room, offset, seq) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING",

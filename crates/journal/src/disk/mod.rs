@@ -39,7 +39,7 @@ use crate::ring::{Ring, RingLimits};
 use crate::tail::{NoTail, RingTail};
 use crate::{
     AppendError, Appended, Batch, Fleeting, Health, Journal, Key, Listener, Page, Partition,
-    Partitions, Query, ReadError, Stats, Tail, VALUES_MAX, Value,
+    Partitions, Query, ReadError, Record, Stats, Tail, VALUES_MAX, Value,
 };
 
 use counters::Counters;
@@ -209,6 +209,15 @@ impl Journal for DiskJournal {
             Some(page) => Ok(page),
             None => self.readers.page(query).await,
         }
+    }
+
+    async fn awaiting(
+        &self,
+        partition: Partition,
+        since: Timestamp,
+    ) -> Result<Vec<Arc<Record>>, ReadError> {
+        self.shared.ring(partition)?;
+        self.readers.awaiting(partition, since).await
     }
 
     async fn values(
@@ -387,6 +396,7 @@ mod tests {
                 except: Vec::new(),
             },
             expires_at: None,
+            receipt_by: None,
             fingerprint: [0; 16],
         })
     }

@@ -11,7 +11,7 @@ use crate::disk::merge::Merge;
 use crate::disk::row::{self, record_columns};
 use crate::disk::{StorageError, schema};
 use crate::page::{Extent, PageBuilder, admit};
-use crate::{Key, Page, Partition, Query, ReadError, Record, TAIL_BATCH_MAX, Value};
+use crate::{AWAITING_MAX, Key, Page, Partition, Query, ReadError, Record, TAIL_BATCH_MAX, Value};
 
 /// A small pool of connections that only read.
 ///
@@ -57,6 +57,17 @@ impl Readers {
     pub(super) async fn page(self: &Arc<Self>, query: Query) -> Result<Page, ReadError> {
         let epoch = self.epoch;
         self.run(move |connection| page(connection, &query, epoch))
+            .await
+    }
+
+    /// The records whose receipts wait until later than `since`.
+    pub(super) async fn awaiting(
+        self: &Arc<Self>,
+        partition: Partition,
+        since: Timestamp,
+    ) -> Result<Vec<Arc<Record>>, ReadError> {
+        let epoch = self.epoch;
+        self.run(move |connection| awaiting(connection, partition, since, epoch))
             .await
     }
 
@@ -172,6 +183,35 @@ fn records(
             after.offset
         );
         return Err(StorageError::Damaged(reason));
+    }
+    Ok(records)
+}
+
+fn awaiting(
+    connection: &Connection,
+    partition: Partition,
+    since: Timestamp,
+    epoch: Epoch,
+) -> Result<Vec<Arc<Record>>, StorageError> {
+    let mut select = connection.prepare_cached(concat!(
+        "SELECT ",
+        record_columns!(),
+        " FROM record WHERE partition = ?1 AND receipt_by > ?2 ORDER BY receipt_by, offset LIMIT ?3"
+    ))?;
+    let bounds = (
+        partition.index(),
+        since.as_millis(),
+        row::stored(AWAITING_MAX),
+    );
+    let mut rows = select.query(bounds)?;
+    let (mut records, mut payload) = (Vec::new(), 0);
+    while let Some(row) = rows.next()? {
+        let record = row::shared(row, epoch)?;
+        payload += record.event.data().len();
+        records.push(record);
+        if payload > Query::BYTES_MAX {
+            break;
+        }
     }
     Ok(records)
 }

@@ -16,7 +16,7 @@ use crate::{Key, Record, Value, Version};
 macro_rules! record_columns {
     () => {
         "offset, tenant, event_id, fingerprint, name, at, expires_at, checksum, rooms, \
-         except_rooms, data, partition"
+         except_rooms, data, partition, receipt_by"
     };
 }
 pub(super) use record_columns;
@@ -39,6 +39,7 @@ pub(super) fn record(row: &Row<'_>, epoch: Epoch) -> Result<Record, StorageError
         name: text(4)?.into(),
         at: Timestamp::from_millis(row.get(5)?),
         expires_at: row.get::<_, Option<i64>>(6)?.map(Timestamp::from_millis),
+        receipt_by: row.get::<_, Option<i64>>(12)?.map(Timestamp::from_millis),
         audience: Audience {
             rooms: parse_rooms(rooms).ok_or_else(damaged)?,
             except: parse_rooms(except).ok_or_else(damaged)?,
@@ -84,25 +85,33 @@ pub(super) fn parse_rooms(text: &str) -> Option<Vec<Room>> {
     names.iter().map(|name| name.parse().ok()).collect()
 }
 
-/// What is stored of a record, in one number: FNV-1a over its columns, each after its length.
+/// What is stored of a record, in one number: FNV-1a over its columns, each after its length. One
+/// without a receipt has none for it, as those have that are older than receipts.
 pub(super) fn checksum(event: &Event, offset: Offset, rooms: &str, except: &str) -> i64 {
     let at = event.at().as_millis().to_le_bytes();
     let expires_at = event
         .expires_at()
         .map_or(-1, Timestamp::as_millis)
         .to_le_bytes();
-    checksum_of(&[
-        &offset.as_u64().to_le_bytes(),
+    let receipt_by = event.receipt_by().map(|end| end.as_millis().to_le_bytes());
+    let place = offset.as_u64().to_le_bytes();
+    let fingerprint = event.fingerprint();
+    let columns: [&[u8]; 10] = [
+        &place,
         event.tenant().as_str().as_bytes(),
         event.id().as_str().as_bytes(),
-        &event.fingerprint(),
+        &fingerprint,
         event.name().as_bytes(),
         &at,
         &expires_at,
         rooms.as_bytes(),
         except.as_bytes(),
         event.data(),
-    ])
+    ];
+    match &receipt_by {
+        None => checksum_of(&columns),
+        Some(end) => checksum_of(&[&columns[..], &[&end[..]]].concat()),
+    }
 }
 
 /// The same for a value under its key.

@@ -42,7 +42,8 @@ CREATE TABLE record (
     checksum INTEGER NOT NULL,
     rooms TEXT NOT NULL,
     except_rooms TEXT NOT NULL,
-    data BLOB NOT NULL
+    data BLOB NOT NULL,
+    receipt_by INTEGER
 ) STRICT;
 CREATE UNIQUE INDEX record_offset ON record (partition, offset);
 CREATE UNIQUE INDEX record_event_id ON record (partition, tenant, event_id);
@@ -239,7 +240,21 @@ fn prepare(
     if is_new {
         create(connection, partitions, fresh_epoch)?;
     }
-    connection.execute_batch(LATER_TABLES)
+    connection.execute_batch(LATER_TABLES)?;
+    add_receipts(connection)
+}
+
+/// Adds what journals of this format lack that are older than receipts.
+fn add_receipts(connection: &Connection) -> rusqlite::Result<()> {
+    let sql = "SELECT count(*) FROM pragma_table_info('record') WHERE name = 'receipt_by'";
+    let is_missing = connection.query_row(sql, [], |row| Ok(row.get::<_, i64>(0)? == 0))?;
+    if is_missing {
+        connection.execute_batch("ALTER TABLE record ADD COLUMN receipt_by INTEGER")?;
+    }
+    connection.execute_batch(
+        "CREATE INDEX IF NOT EXISTS record_receipt ON record (partition, receipt_by) \
+         WHERE receipt_by IS NOT NULL",
+    )
 }
 
 /// Commits are synced before they return, on macOS through the drive's own cache too.

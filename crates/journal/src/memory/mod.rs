@@ -21,8 +21,8 @@ use crate::exchange::Exchange;
 use crate::ring::{Ring, RingLimits};
 use crate::tail::{NoTail, RingTail};
 use crate::{
-    AppendError, Appended, Batch, Change, Fleeting, Health, Journal, Key, Listener, Page,
-    Partition, Partitions, Query, ReadError, Record, Stats, Tail, VALUES_MAX, Value, Version,
+    AWAITING_MAX, AppendError, Appended, Batch, Change, Fleeting, Health, Journal, Key, Listener,
+    Page, Partition, Partitions, Query, ReadError, Record, Stats, Tail, VALUES_MAX, Value, Version,
 };
 
 use sessions::Table;
@@ -332,6 +332,32 @@ impl Journal for MemoryJournal {
                 oldest: ring.extent().floor.next(),
             }),
         }
+    }
+
+    async fn awaiting(
+        &self,
+        partition: Partition,
+        since: Timestamp,
+    ) -> Result<Vec<Arc<Record>>, ReadError> {
+        self.ring(partition)?;
+        let state = self.state.lock();
+        if state.closed {
+            return Err(ReadError::Closed);
+        }
+        let of_partition = state.kept.iter().filter(|kept| kept.partition == partition);
+        let end = |record: &Record| record.event.receipt_by().filter(|end| *end > since);
+        let mut awaiting: Vec<_> = of_partition
+            .filter_map(|kept| Some((end(&kept.record)?, &kept.record)))
+            .collect();
+        awaiting.sort_by_key(|(end, record)| (*end, record.position.offset));
+        let mut payload = 0;
+        let fits = |(_, record): &(Timestamp, &Arc<Record>)| {
+            let is_full = payload > Query::BYTES_MAX;
+            payload += record.event.data().len();
+            !is_full
+        };
+        let awaiting = awaiting.into_iter().take(AWAITING_MAX).take_while(fits);
+        Ok(awaiting.map(|(_, record)| Arc::clone(record)).collect())
     }
 
     async fn values(

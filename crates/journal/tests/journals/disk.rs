@@ -349,6 +349,7 @@ pub(crate) fn sized(id: &str, len: usize) -> Event {
             except: Vec::new(),
         },
         expires_at: None,
+        receipt_by: None,
         fingerprint: [7; 16],
     })
 }

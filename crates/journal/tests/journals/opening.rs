@@ -2,10 +2,12 @@
 
 use std::fs;
 use std::num::NonZeroU16;
+use std::time::Duration;
 
+use switchboard_event::{Event, EventParts};
 use switchboard_journal::{DiskConfig, DiskJournal, Journal};
 
-use crate::disk::{append, config, event};
+use crate::disk::{append, config, event, now, partition};
 
 #[tokio::test]
 async fn a_directory_is_one_process_s_at_a_time() {
@@ -47,6 +49,40 @@ fn a_file_of_something_else_is_left_alone() {
     let before = fs::read(&file).unwrap();
     refused(&config(directory.path()), "is not a journal of switchboard");
     assert_eq!(fs::read(&file).unwrap(), before);
+}
+
+#[tokio::test]
+async fn a_journal_that_is_older_than_receipts_learns_of_them() {
+    let directory = tempfile::tempdir().unwrap();
+    let config = config(directory.path());
+    let journal = DiskJournal::open(&config).unwrap();
+    append(&journal, vec![event("old")], Vec::new())
+        .await
+        .unwrap();
+    journal.close().await;
+    let file = rusqlite::Connection::open(directory.path().join("journal.db")).unwrap();
+    file.execute_batch("DROP INDEX record_receipt; ALTER TABLE record DROP COLUMN receipt_by")
+        .unwrap();
+    drop(file);
+
+    let journal = DiskJournal::open(&config).unwrap();
+    let asking = Event::from_parts(EventParts {
+        receipt_by: now().checked_add(Duration::from_secs(10)),
+        ..event("asking").into_parts()
+    });
+    append(&journal, vec![asking.clone()], Vec::new())
+        .await
+        .unwrap();
+
+    let awaiting = journal.awaiting(partition(), now()).await.unwrap();
+    assert_eq!(awaiting.len(), 1);
+    assert!(awaiting[0].event == asking);
+    assert!(
+        append(&journal, vec![event("old")], Vec::new())
+            .await
+            .unwrap()[0]
+            .duplicate
+    );
 }
 
 #[tokio::test]

@@ -1,11 +1,15 @@
 //! `switchboard publish`
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use clap::Args;
 use http::{Request, StatusCode, header};
 use http_body_util::Full;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
+use switchboard_event::ReceiptTimeout;
+use tokio::time::{Instant, sleep};
 
 use super::address::Address;
 use super::http::{api_key, bearer, refusal, send};
@@ -50,6 +54,10 @@ pub(crate) struct Publish {
     #[arg(long)]
     tenant: Option<String>,
 
+    /// Ask who gets it within this time, 1s to 1h, and print that when it is over
+    #[arg(long, value_name = "DURATION", value_parser = receipt)]
+    receipt: Option<ReceiptTimeout>,
+
     /// Print what the server answers as it came, also when it refuses
     #[arg(long)]
     json: bool,
@@ -69,6 +77,26 @@ struct Draft<'a> {
     add_rooms: &'a [String],
     #[serde(skip_serializing_if = "Option::is_none")]
     tenant: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    receipt: Option<Wish>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Wish {
+    timeout_ms: u128,
+}
+
+/// What is read of the answer.
+#[derive(Deserialize)]
+struct Taken {
+    id: String,
+}
+
+/// What is read of a receipt.
+#[derive(Deserialize)]
+struct Receipt {
+    state: String,
 }
 
 impl Publish {
@@ -80,7 +108,11 @@ impl Publish {
                 .advise("try again with the same --id: an event that was taken is not taken twice")
         })?;
         if status == StatusCode::ACCEPTED {
-            return say(body.trim());
+            say(body.trim())?;
+            return match self.receipt {
+                Some(timeout) => self.await_receipt(key, &body, timeout).await,
+                None => Ok(()),
+            };
         }
         let failure = refusal(status, &body, self.json);
         Err(match status {
@@ -94,6 +126,41 @@ impl Publish {
         })
     }
 
+    /// Asks until the receipt is closed, and prints it.
+    async fn await_receipt(
+        &self,
+        key: &str,
+        taken: &str,
+        timeout: ReceiptTimeout,
+    ) -> Result<(), Failure> {
+        let Taken { id } = serde_json::from_str(taken)?;
+        let deadline = Instant::now() + timeout.as_duration() + RECEIPT_SLACK;
+        while Instant::now() < deadline {
+            sleep(RECEIPT_INTERVAL).await;
+            let (status, body) = send(&self.url, self.receipt_request(key, &id)?).await?;
+            if status != StatusCode::OK {
+                return Err(refusal(status, &body, self.json));
+            }
+            let Receipt { state } = serde_json::from_str(&body)?;
+            if state == "closed" {
+                return say(body.trim());
+            }
+        }
+        Err(Failure::new("the receipt was not closed in time"))
+    }
+
+    fn receipt_request(&self, key: &str, id: &str) -> Result<Request<Full<Bytes>>, Failure> {
+        let mut path = format!("/v1/events/{}/receipt", escaped(id));
+        if let Some(tenant) = &self.tenant {
+            path = format!("{path}?tenant={}", escaped(tenant));
+        }
+        let request = Request::get(path)
+            .header(header::HOST, self.url.authority())
+            .header(header::AUTHORIZATION, bearer(key)?)
+            .body(Full::default());
+        Ok(request?)
+    }
+
     fn request(&self, key: &str) -> Result<Request<Full<Bytes>>, Failure> {
         let body = serde_json::to_vec(&Draft {
             id: self.id.as_deref(),
@@ -102,6 +169,9 @@ impl Publish {
             rooms: &self.rooms,
             add_rooms: &self.add_rooms,
             tenant: self.tenant.as_deref(),
+            receipt: self.receipt.map(|timeout| Wish {
+                timeout_ms: timeout.as_duration().as_millis(),
+            }),
         })?;
         let request = Request::post("/v1/events")
             .header(header::HOST, self.url.authority())
@@ -110,6 +180,22 @@ impl Publish {
             .body(Full::from(body));
         Ok(request?)
     }
+}
+
+fn receipt(text: &str) -> Result<ReceiptTimeout, String> {
+    let timeout = humantime::parse_duration(text).map_err(|error| error.to_string())?;
+    ReceiptTimeout::new(timeout).map_err(|error| error.to_string())
+}
+
+/// A text as a part of a path or a query.
+fn escaped(text: &str) -> String {
+    let escape = |byte: u8| match byte {
+        b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => {
+            char::from(byte).to_string()
+        }
+        _ => format!("%{byte:02X}"),
+    };
+    text.bytes().map(escape).collect()
 }
 
 fn object(text: &str) -> Result<Box<RawValue>, String> {
@@ -121,6 +207,11 @@ fn object(text: &str) -> Result<Box<RawValue>, String> {
         Err("a payload is a JSON object".to_owned())
     }
 }
+
+/// How often it is asked whether a receipt is closed.
+const RECEIPT_INTERVAL: Duration = Duration::from_millis(500);
+/// How much later than its deadline a receipt is closed at the latest.
+const RECEIPT_SLACK: Duration = Duration::from_secs(10);
 
 #[cfg(test)]
 mod tests {
@@ -157,6 +248,33 @@ mod tests {
             body,
             r#"{"id":"7","event":"a:b","data":{"x":1.0},"addRooms":["team:acme"]}"#
         );
+    }
+
+    #[tokio::test]
+    async fn a_receipt_is_asked_for_and_found_under_the_id() {
+        let line = [
+            "publish",
+            "a:b",
+            "{}",
+            "--receipt",
+            "10s",
+            "--tenant",
+            "a&b",
+        ];
+        let Line { publish } = Line::try_parse_from(line).unwrap();
+
+        let request = publish.request("sb_key").unwrap();
+        let asked = publish.receipt_request("sb_key", "order/7:\u{e9}").unwrap();
+
+        let body = request.into_body().collect().await.unwrap().to_bytes();
+        let draft = r#"{"event":"a:b","data":{},"tenant":"a&b","receipt":{"timeoutMs":10000}}"#;
+        assert_eq!(body, draft);
+        let path = "/v1/events/order%2F7%3A%C3%A9/receipt?tenant=a%26b";
+        assert_eq!(asked.uri(), path);
+        for time in ["999ms", "2h", "soon"] {
+            let line = ["publish", "a:b", "{}", "--receipt", time];
+            assert!(Line::try_parse_from(line).is_err(), "{time}");
+        }
     }
 
     #[test]

@@ -195,6 +195,7 @@ fn sessions(page: &mut Exposition, snapshot: &Snapshot) {
         "How often a client fell behind, or came back with more to read than one page.",
         counts.falls,
     );
+    receipts(page, snapshot);
     page.counters(
         "switchboard_authentication_failures_total",
         "Clients that were not let in, by code.",
@@ -218,6 +219,25 @@ fn sessions(page: &mut Exposition, snapshot: &Snapshot) {
         "Subscriptions, by ok or the code of the refusal.",
         "code",
         &counts.subscriptions,
+    );
+}
+
+fn receipts(page: &mut Exposition, snapshot: &Snapshot) {
+    page.gauge(
+        "switchboard_receipts_open",
+        "Receipts of events that this node follows.",
+        snapshot.gateway.receipts,
+    );
+    page.counters(
+        "switchboard_receipt_acks_total",
+        "Answers of clients to events with a receipt: counted, or ignored as late, repeated or made up.",
+        "result",
+        &snapshot.gateway_counts.receipt_acks,
+    );
+    page.counter(
+        "switchboard_receipts_truncated_total",
+        "How often this node had no space for all whom an event with a receipt was sent to.",
+        snapshot.gateway_counts.receipts_truncated,
     );
 }
 
