@@ -1,6 +1,7 @@
 //! How much comes by one API key in a time.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 
 use switchboard_limit::{Buckets, Keys, Rate};
 use switchboard_metrics::Tally;
@@ -34,6 +35,8 @@ pub(crate) struct Limits {
     keys: Keys,
     requests: Buckets,
     events: Buckets,
+    /// Lines in the log for whoever comes without a key that is known.
+    strangers: Buckets,
     tally: Tally,
 }
 
@@ -44,6 +47,7 @@ impl Limits {
             keys: Keys::default(),
             requests: Buckets::new(config.requests, start),
             events: Buckets::new(config.events, start),
+            strangers: Buckets::new(STRANGERS, start),
             tally: Tally::of([REQUESTS, EVENTS]),
         }
     }
@@ -63,6 +67,14 @@ impl Limits {
     pub(crate) fn events(&self, producer: &Producer, count: usize) -> Result<(), Problem> {
         let count = u32::try_from(count).unwrap_or(u32::MAX);
         self.pass(&self.events, EVENTS, producer, count, "events")
+    }
+
+    /// Whether one more stranger from there is worth a line in the log.
+    pub(crate) fn is_worth_a_line(&self, client: Option<IpAddr>) -> bool {
+        let key = self.keys.of(client);
+        self.strangers
+            .pass(key, 1, Instant::now().into_std())
+            .is_ok()
     }
 
     /// How often each limit was met, by the name of its setting.
@@ -88,5 +100,7 @@ impl Limits {
     }
 }
 
+/// Lines in the log of strangers from one address: anybody can make them.
+const STRANGERS: Rate = Rate::per_second(1, 20);
 const REQUESTS: &str = "producer_requests";
 const EVENTS: &str = "producer_events";

@@ -128,8 +128,11 @@ impl Ingest {
             self.stats().refuse("unauthorized");
             // Of a client behind a proxy the port is not known.
             let port = client.map(|client| client.port()).filter(|port| *port != 0);
-            let client = client.map(|client| tracing::field::display(client.ip()));
-            error!(client, port, code = "unauthorized", "refused a producer");
+            let address = client.map(|client| client.ip());
+            let client = address.map(tracing::field::display);
+            if self.limits().is_worth_a_line(address) {
+                error!(client, port, code = "unauthorized", "refused a producer");
+            }
             Problem::unauthorized()
         })?;
         self.limits().request(&producer)?;

@@ -277,12 +277,13 @@ impl Campaign {
             });
         }
         if before == Some(Progress::Failed) {
-            self.failed -= 1;
+            // An earlier one that could not be read any more is not counted here.
+            self.failed = self.failed.saturating_sub(1);
         }
         let was = |least: Progress| before.is_some_and(|before| reached(before, least));
         let step = |count: &mut u64, least: Progress| match (was(least), reached(told, least)) {
             (false, true) => *count += 1,
-            (true, false) => *count -= 1,
+            (true, false) => *count = count.saturating_sub(1),
             _ => {}
         };
         step(&mut self.sent, Progress::Sent);

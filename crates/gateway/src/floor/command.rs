@@ -167,7 +167,11 @@ impl Gateway {
             FloorCommand::View {
                 contact,
                 is_viewing: true,
-            } => floor.begin_viewing(&speaker, contact, now)?,
+            } => {
+                // Whoever leaves the room stops looking; who is not in it has no right that ends.
+                let is_in = session.is_in(&Room::contact(&contact));
+                floor.begin_viewing(&speaker, contact, is_in, now)?;
+            }
             FloorCommand::View { contact, .. } => floor.end_viewing(&speaker, contact, now),
             FloorCommand::SetStatus(status) => floor.set_status(&speaker, status, now),
             FloorCommand::ListTeam { after } => {

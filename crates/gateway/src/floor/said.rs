@@ -103,16 +103,24 @@ impl Floor {
         Ok(())
     }
 
-    /// A person looks at a contact, until they say otherwise or their connection ends.
+    /// A person looks at a contact: until they say otherwise or leave its room, or if they are not in
+    /// it, for as long as somebody types.
     pub(crate) fn begin_viewing(
         &self,
         speaker: &Speaker,
         contact: Id,
+        is_in_room: bool,
         now: Timestamp,
     ) -> Result<(), Crowded> {
         let fact = speaker.views(contact);
-        self.said.lock().add(&speaker.voice, &fact, None, now)?;
-        self.send(speaker, &fact, Self::after(now, self.config.lease), now);
+        let (lasts, lifetime) = if is_in_room {
+            (None, self.config.lease)
+        } else {
+            let lifetime = self.config.typing_lifetime;
+            (Some(Self::after(now, lifetime)), lifetime)
+        };
+        self.said.lock().add(&speaker.voice, &fact, lasts, now)?;
+        self.send(speaker, &fact, Self::after(now, lifetime), now);
         Ok(())
     }
 

@@ -137,7 +137,7 @@ async fn every_node_ends_by_itself_what_lost_its_end() {
         .unwrap();
     one.lane
         .floor
-        .begin_viewing(&speaker, id("c"), now())
+        .begin_viewing(&speaker, id("c"), true, now())
         .unwrap();
     // Looking is said again for as long as the node lives.
     pass(LEASE * 4).await;
