@@ -18,7 +18,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::settings::{Environment, FILE_DEFAULT, LoadError, Settings};
+use crate::settings::{Environment, FILE_DEFAULT, LoadError, Settings, WrittenIn};
 
 pub(crate) use self::failure::Failure;
 
@@ -107,11 +107,18 @@ impl ConfigFile {
             LoadError::Unreadable { .. } => {
                 "let the file be readable for who runs this, and only for them".to_owned()
             }
-            LoadError::Refused(_) if !self.is_there() => {
+            LoadError::Refused(error)
+                if !self.is_there() && error.written() != WrittenIn::Environment =>
+            {
                 "`switchboard init` writes ./switchboard.toml with fresh secrets".to_owned()
             }
-            LoadError::Refused(_) => {
-                format!("mend the line; `switchboard config check{option}` checks again")
+            LoadError::Refused(error) => {
+                let what = match error.written() {
+                    WrittenIn::File => "the line",
+                    WrittenIn::Environment => "the variable",
+                    WrittenIn::Both => "the line and the variable",
+                };
+                format!("mend {what}; `switchboard config check{option}` checks again")
             }
         }
     }
