@@ -215,6 +215,26 @@ mod tests {
     }
 
     #[test]
+    fn what_a_variable_says_is_no_line_to_mend() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("switchboard.toml");
+        let secret = "[auth]\nsecret = \"0123456789abcdef0123456789abcdef\"\n";
+        let environment: Environment = [("SWITCHBOARD_SERVER__PORT", "x")].into_iter().collect();
+        let said = |text: String| {
+            std::fs::write(&path, text).unwrap();
+            let config = Some(path.clone());
+            let failure = ConfigFile { config }.load(&environment).unwrap_err();
+            failure.to_string()
+        };
+
+        let variable = said(secret.to_owned());
+        let both = said(format!("{secret}[engine]\nprot = 1\n"));
+
+        assert!(variable.contains("mend the variable;"), "{variable}");
+        assert!(both.contains("mend the line and the variable;"), "{both}");
+    }
+
+    #[test]
     fn a_path_with_a_space_is_quoted() {
         assert_eq!(quoted("/usr/bin/switchboard"), "/usr/bin/switchboard");
         assert_eq!(quoted("/my files/it's"), r"'/my files/it'\''s'");
