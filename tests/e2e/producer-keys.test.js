@@ -158,6 +158,8 @@ test('the admin of a tenant makes and sees keys of that tenant only', async () =
   assert.ok((await listed(ACME_ADMIN)).every((one) => one.tenant === 'acme'));
   const foreign = await ask(`/v1/producers/${theirs.id}`, { key: ACME_ADMIN, method: 'DELETE' });
   assert.deepEqual([foreign.status, foreign.body.code], [404, 'unknown_producer']);
+  const { stderr: unknown } = await producer(['revoke', theirs.id], ACME_ADMIN);
+  assert.match(unknown, /refused as unknown_producer: .*\n next: `switchboard producer list`/);
   for (const tenant of ['globex', '*']) {
     const { code, stderr } = await producer(['create', 'x', '--tenant', tenant], ACME_ADMIN);
     assert.equal(code, 1);

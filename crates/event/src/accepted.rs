@@ -91,7 +91,7 @@ impl NeedsMessage {
     }
 
     /// The event, for the rooms of the message; if that is unknown, for those that the payload's
-    /// own ids tell; if it has none, [`Rejected::NoAudience`].
+    /// own ids tell; if it has none, [`Rejected::UnknownMessage`].
     ///
     /// `addRooms` alone are no audience: their producer relies on the others.
     pub fn resolve(self, state: Option<&MessageState>) -> Result<Event, Rejected> {
@@ -100,7 +100,7 @@ impl NeedsMessage {
             _ => self.fallback,
         };
         if base.is_empty() {
-            return Err(Rejected::NoAudience);
+            return Err(Rejected::UnknownMessage);
         }
         let Audience {
             rooms: added,

@@ -89,6 +89,15 @@ pub enum Rejected {
     /// `no_audience`: nobody could be found who should hear the event.
     #[error("event has no audience, and names no `rooms`")]
     NoAudience,
+    /// `no_audience`: the draft says itself that nobody hears it.
+    #[error("`rooms` is empty, so nobody would hear the event")]
+    EmptyRooms,
+    /// `no_audience`: the event goes where its message went, and nothing is known of that.
+    #[error(
+        "nothing is known of the message `messageId`, and neither `contactId` nor \
+         `whatsappAccountId` in `data` nor `rooms` tells who hears the event"
+    )]
+    UnknownMessage,
     /// `sealed_audience`: the audience of QR codes cannot be changed.
     #[error("{field} is not allowed: the audience of event `{event}` is fixed")]
     SealedAudience {
@@ -164,7 +173,7 @@ impl Rejected {
             Self::DuplicateField { .. } => "duplicate_field",
             Self::InvalidRoom { .. } => "invalid_room",
             Self::TooManyRooms { .. } => "too_many_rooms",
-            Self::NoAudience => "no_audience",
+            Self::NoAudience | Self::EmptyRooms | Self::UnknownMessage => "no_audience",
             Self::SealedAudience { .. } => "sealed_audience",
             Self::OtherTenant { .. } | Self::NotForEveryone { .. } => "other_tenant",
             Self::Schema { .. } => "schema",
@@ -189,7 +198,10 @@ impl Rejected {
             | Self::InvalidBinary { field, .. }
             | Self::Schema { field, .. } => Some(field),
             Self::SealedAudience { field, .. } | Self::NotForEveryone { field } => Some(field),
-            Self::TooManyRooms { .. } | Self::NoAudience => Some("rooms"),
+            Self::TooManyRooms { .. }
+            | Self::NoAudience
+            | Self::EmptyRooms
+            | Self::UnknownMessage => Some("rooms"),
             Self::FleetingReceipt { .. } => Some("receipt"),
             Self::TooLarge { .. } | Self::TooDeep { .. } => Some("data"),
         }

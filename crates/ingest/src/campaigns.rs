@@ -10,6 +10,7 @@ use http::StatusCode;
 use http::header::HeaderMap;
 use serde::de::{Deserializer, IgnoredAny, SeqAccess, Visitor};
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 use switchboard_event::machine::campaign::{
     Campaign, CampaignRefused, Order, Phase, RECIPIENTS_MAX,
 };
@@ -18,7 +19,8 @@ use switchboard_event::payload::{CampaignStats, MessageStatus};
 use switchboard_event::{Id, Maker, MessageKey, TenantId, Timestamp};
 use tracing::{debug, warn};
 
-use crate::events::{malformed, require_json, tenant_of};
+use crate::events::{malformed, require_json};
+use crate::form::{AN_ID, Form, invalid, missing};
 use crate::ingest::Ingest;
 use crate::outcome::Unavailable;
 use crate::problem::Problem;
@@ -72,13 +74,7 @@ async fn answer(
     if !text.is_empty() {
         require_json(headers)?;
     }
-    let (tenant, wish) = Wish::read(verb, text)?;
-    let tenant = tenant_of(producer.reach(), tenant.as_ref().map(Id::as_str));
-    let tenant = tenant.map_err(|refusal| Problem::from(&refusal))?;
-    if tenant.is_everyone() {
-        let detail = "a campaign is of one tenant";
-        return Err(unprocessable("invalid_tenant", detail).with_field(Some("tenant")));
-    }
+    let (tenant, wish) = Wish::read(verb, text, producer)?;
     ingest.limits().events(producer, wish.events())?;
     ingest.campaign(&tenant, &id, &wish).await
 }
@@ -180,37 +176,43 @@ struct Counted {
 
 impl Wish {
     /// Reads a body, and for which tenant it is.
-    fn read(verb: Verb, text: &[u8]) -> Result<(Option<Id>, Self), Problem> {
-        let text = if text.is_empty() { b"{}" } else { text };
-        let simple = |order: Order| {
-            let Simple { tenant } = parse(text)?;
-            Ok((tenant, Self::Order(order, Details::default())))
-        };
-        match verb {
-            Verb::Start => Start::read(text),
+    fn read(verb: Verb, text: &[u8], producer: &Producer) -> Result<(TenantId, Self), Problem> {
+        // Results may come bare, of a key that is of one tenant.
+        let is_bare = matches!(verb, Verb::Results) && text.first() == Some(&b'[');
+        let mut form = Form::parse(if is_bare { b"" } else { text })?;
+        let tenant = form.tenant(producer)?;
+        let mut details = Details::default();
+        let order = match verb {
+            Verb::Start => {
+                let total = form.need("totalRecipients", A_COUNT)?;
+                if total > RECIPIENTS_MAX {
+                    let reason = format!("a campaign has at most {RECIPIENTS_MAX} recipients");
+                    return Err(invalid("totalRecipients", &reason));
+                }
+                details.name = form.take("name", "text")?;
+                details.total = Some(total);
+                Order::Start { total }
+            }
             Verb::Fail => {
-                let Fail { error, tenant } = parse(text)?;
-                let details = Details {
-                    error,
-                    ..Details::default()
-                };
-                Ok((tenant, Self::Order(Order::Fail, details)))
+                let error: Option<String> = form.take("error", "text")?;
+                details.error = Some(error.unwrap_or_else(|| FAILED.to_owned()));
+                Order::Fail
             }
-            Verb::Pause => simple(Order::Pause),
-            Verb::Resume => simple(Order::Resume),
-            Verb::Complete => simple(Order::Complete),
+            Verb::Pause => Order::Pause,
+            Verb::Resume => Order::Resume,
+            Verb::Complete => Order::Complete,
             Verb::Results => {
-                let Results { results, tenant } = if text.first() == Some(&b'[') {
-                    Results {
-                        results: parse(text)?,
-                        tenant: None,
-                    }
+                let rows: Rows<'_> = if is_bare {
+                    serde_json::from_slice(text).map_err(|error| malformed(&error))?
                 } else {
-                    parse(text)?
+                    form.need("results", "an array of results")?
                 };
-                Ok((tenant, Self::Count(results.read()?)))
+                form.finish()?;
+                return Ok((tenant, Self::Count(rows.read()?)));
             }
-        }
+        };
+        form.finish()?;
+        Ok((tenant, Self::Order(order, details)))
     }
 
     fn messages(&self) -> impl Iterator<Item = MessageKey> {
@@ -273,70 +275,23 @@ impl Plan {
     }
 }
 
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct Start {
-    total_recipients: u64,
-    name: Option<String>,
-    tenant: Option<Id>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Fail {
-    error: Option<String>,
-    tenant: Option<Id>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Simple {
-    tenant: Option<Id>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Results {
-    results: Rows,
-    tenant: Option<Id>,
-}
-
 /// One result. What else a row holds is its producer's own.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Row {
-    message_id: Id,
-    status: String,
+struct Row<'a> {
+    #[serde(borrow)]
+    message_id: Option<&'a RawValue>,
+    #[serde(borrow)]
+    status: Option<&'a RawValue>,
 }
 
 /// No more rows than may be taken.
-struct Rows {
-    rows: Vec<Row>,
+struct Rows<'a> {
+    rows: Vec<&'a RawValue>,
     is_more: bool,
 }
 
-impl Start {
-    fn read(text: &[u8]) -> Result<(Option<Id>, Wish), Problem> {
-        let Self {
-            total_recipients: total,
-            name,
-            tenant,
-        } = parse(text)?;
-        if total > RECIPIENTS_MAX {
-            let detail = format!("a campaign has at most {RECIPIENTS_MAX} recipients");
-            let problem = unprocessable("invalid_field", detail);
-            return Err(problem.with_field(Some("totalRecipients")));
-        }
-        let details = Details {
-            name,
-            total: Some(total),
-            error: None,
-        };
-        Ok((tenant, Wish::Order(Order::Start { total }, details)))
-    }
-}
-
-impl Rows {
+impl Rows<'_> {
     fn read(self) -> Result<Vec<(MessageKey, Progress)>, Problem> {
         if self.is_more {
             return Err(Problem::new(
@@ -345,19 +300,34 @@ impl Rows {
                 format!("a request has at most {RESULTS_MAX} results"),
             ));
         }
-        let read = |(index, row): (usize, Row)| {
-            let progress = Progress::of(&MessageStatus::from(row.status)).ok_or_else(|| {
-                let detail = "a status is Queued, Sent, Delivered, Read or Failed";
-                let field = format!("results[{index}].status");
-                unprocessable("unknown_value", detail).with_field(Some(field))
-            })?;
-            Ok((MessageKey::new(&row.message_id), progress))
-        };
-        self.rows.into_iter().enumerate().map(read).collect()
+        let rows = self.rows.into_iter().enumerate();
+        rows.map(|(index, raw)| Row::read(index, raw)).collect()
     }
 }
 
-impl<'de> Deserialize<'de> for Rows {
+impl Row<'_> {
+    fn read(index: usize, raw: &RawValue) -> Result<(MessageKey, Progress), Problem> {
+        let Ok(Row { message_id, status }) = serde_json::from_str(raw.get()) else {
+            let reason = "it must be an object with `messageId` and `status`, each once";
+            return Err(invalid(&format!("results[{index}]"), reason));
+        };
+        let field = |name| format!("results[{index}].{name}");
+        let message = message_id.ok_or_else(|| missing(&field("messageId")))?;
+        let message: Result<Id, _> = serde_json::from_str(message.get());
+        let message =
+            message.map_err(|_| invalid(&field("messageId"), &format!("it must be {AN_ID}")))?;
+        let status = status.ok_or_else(|| missing(&field("status")))?;
+        let status: Result<String, _> = serde_json::from_str(status.get());
+        let status = status.map_err(|_| invalid(&field("status"), "it must be text"))?;
+        let progress = Progress::of(&MessageStatus::from(status)).ok_or_else(|| {
+            let detail = "a status is Queued, Sent, Delivered, Read or Failed";
+            unprocessable("unknown_value", detail).with_field(Some(field("status")))
+        })?;
+        Ok((MessageKey::new(&message), progress))
+    }
+}
+
+impl<'de> Deserialize<'de> for Rows<'de> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_seq(RowsVisitor)
     }
@@ -366,13 +336,13 @@ impl<'de> Deserialize<'de> for Rows {
 struct RowsVisitor;
 
 impl<'de> Visitor<'de> for RowsVisitor {
-    type Value = Rows;
+    type Value = Rows<'de>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("an array of results")
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(self, mut elements: A) -> Result<Rows, A::Error> {
+    fn visit_seq<A: SeqAccess<'de>>(self, mut elements: A) -> Result<Rows<'de>, A::Error> {
         let mut rows = Vec::new();
         while rows.len() < RESULTS_MAX {
             match elements.next_element()? {
@@ -415,19 +385,6 @@ impl Answer {
     }
 }
 
-fn parse<'a, T: Deserialize<'a>>(text: &'a [u8]) -> Result<T, Problem> {
-    serde_json::from_slice(text).map_err(|error| {
-        if error.is_data() {
-            unprocessable(
-                "invalid_field",
-                format!("the body is not as expected: {error}"),
-            )
-        } else {
-            malformed(&error)
-        }
-    })
-}
-
 fn unprocessable(code: &'static str, detail: impl Into<String>) -> Problem {
     Problem::new(StatusCode::UNPROCESSABLE_ENTITY, code, detail)
 }
@@ -437,3 +394,7 @@ fn conflict(refused: &CampaignRefused) -> Problem {
     Problem::new(StatusCode::CONFLICT, refused.code(), refused.to_string())
         .with_state(refused.phase())
 }
+
+/// What is told of a campaign that failed for no reason that was given.
+const FAILED: &str = "The campaign failed";
+const A_COUNT: &str = "a whole number";

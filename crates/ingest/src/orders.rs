@@ -17,8 +17,9 @@ use switchboard_journal::{AppendError, Batch, Change, Expect, Key, ReadError, Va
 use tracing::{error, info, warn};
 
 use crate::administrator::Administrator;
+use crate::body::WholeBody;
 use crate::events::require_json;
-use crate::form::{Form, invalid};
+use crate::form::{AN_ID, Form, invalid};
 use crate::ingest::Ingest;
 use crate::outcome::Unavailable;
 use crate::problem::Problem;
@@ -32,7 +33,8 @@ pub(crate) async fn post_revocations(
     body: Body,
 ) -> Result<Response, Problem> {
     let answer = async {
-        let mut form = read(&ingest, &headers, body).await?;
+        let body = read(&ingest, &headers, body).await?;
+        let mut form = Form::parse(&body.bytes)?;
         let tenant = form.tenant(administrator.producer())?;
         let (revocation, expires_at) = revocation(&ingest, form, &tenant)?;
         ingest
@@ -53,7 +55,8 @@ pub(crate) async fn post_disconnect(
     let answer = async {
         let user: Result<UserId, _> = id.parse();
         let user = user.map_err(|reason| invalid("id", &reason.to_string()))?;
-        let mut form = read(&ingest, &headers, body).await?;
+        let body = read(&ingest, &headers, body).await?;
+        let mut form = Form::parse(&body.bytes)?;
         let tenant = form.tenant(administrator.producer())?;
         form.finish()?;
         ingest.order(tenant, Order::Disconnect { user }, None).await
@@ -69,12 +72,13 @@ pub(crate) async fn post_invalidate(
     body: Body,
 ) -> Result<Response, Problem> {
     let answer = async {
-        let mut form = read(&ingest, &headers, body).await?;
+        let body = read(&ingest, &headers, body).await?;
+        let mut form = Form::parse(&body.bytes)?;
         let tenant = form.tenant(administrator.producer())?;
-        let user = form.take("user")?;
-        let room = form.take::<String>("room")?;
+        let user = form.take("user", AN_ID)?;
+        let room = form.take::<String>("room", A_ROOM)?;
         let room = room.map(|name| known_room(&ingest, &name)).transpose()?;
-        let kind = form.take::<RoomKind>("kind")?;
+        let kind = form.take::<RoomKind>("kind", "the kind of a room, as text")?;
         if let Some(kind) = &kind {
             // Any id will do: what is asked is whether there are such rooms.
             known_room(&ingest, &format!("{}:x", kind.as_str()))
@@ -190,25 +194,25 @@ impl Ingest {
     }
 }
 
-async fn read(ingest: &Ingest, headers: &HeaderMap, body: Body) -> Result<Form, Problem> {
+async fn read(ingest: &Ingest, headers: &HeaderMap, body: Body) -> Result<WholeBody, Problem> {
     let body = ingest.bodies().read(headers, body).await?;
     if !body.bytes.is_empty() {
         require_json(headers)?;
     }
-    Form::parse(&body.bytes)
+    Ok(body)
 }
 
 /// What a revocation names, and until when it has to be remembered, if that is told.
 fn revocation(
     ingest: &Ingest,
-    mut form: Form,
+    mut form: Form<'_>,
     tenant: &TenantId,
 ) -> Result<(Revocation, Option<Timestamp>), Problem> {
-    let user: Option<UserId> = form.take("user")?;
-    let token: Option<TokenId> = form.take("token")?;
-    let room: Option<String> = form.take("room")?;
-    let issued_before: Option<Timestamp> = form.take("issuedBefore")?;
-    let expires_at: Option<Timestamp> = form.take("expiresAt")?;
+    let user: Option<UserId> = form.take("user", AN_ID)?;
+    let token: Option<TokenId> = form.take("token", "the `jti` of a token: 1 to 128 bytes")?;
+    let room: Option<String> = form.take("room", A_ROOM)?;
+    let issued_before: Option<Timestamp> = form.take("issuedBefore", AN_INSTANT)?;
+    let expires_at: Option<Timestamp> = form.take("expiresAt", AN_INSTANT)?;
     form.finish()?;
     let now = ingest.clock().now();
     let latest = now.checked_add(CLOCKS_APART_MAX).unwrap_or(Timestamp::MAX);
@@ -322,3 +326,5 @@ const CLOCKS_APART_MAX: Duration = Duration::from_mins(5);
 const LEEWAY_MAX: Duration = Duration::from_hours(1);
 /// The value under the key of a token that is revoked.
 const TOKEN_REVOKED: &str = r#"{"version":1}"#;
+const A_ROOM: &str = "the name of a room, as text";
+const AN_INSTANT: &str = "a time such as \"2025-11-05T10:00:00Z\"";

@@ -45,7 +45,7 @@ pub enum Refusal {
     #[error("the tenant is not valid: {0}")]
     InvalidTenant(InvalidId),
     /// Its producer publishes for any tenant, so the draft must say for which.
-    #[error("the API key is for all tenants, so the event must name one")]
+    #[error("the API key is for all tenants, so `tenant` must name one")]
     TenantRequired,
     /// It is for every tenant and has no id. It goes to one partition after the other, so only a
     /// retry with the same id can finish what broke off and repeat nothing.

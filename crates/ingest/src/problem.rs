@@ -114,6 +114,12 @@ impl Problem {
         self
     }
 
+    /// The same problem under the code of the route that it came to.
+    pub(crate) fn with_code(mut self, code: &'static str) -> Self {
+        self.code = code;
+        self
+    }
+
     /// Names the state that does not allow what was asked.
     pub(crate) fn with_state(mut self, phase: Option<Phase>) -> Self {
         self.state = State::Campaign(phase);

@@ -8,12 +8,13 @@ use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
 use http::header::{CACHE_CONTROL, HeaderMap};
 use http::{HeaderValue, StatusCode};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use switchboard_event::{TenantId, Timestamp};
 use tracing::{info, warn};
 
 use crate::api_key::{KeyHash, KeyId};
-use crate::events::{malformed, require_json, tenant_named};
+use crate::events::{require_json, tenant_named};
+use crate::form::Form;
 use crate::ingest::Ingest;
 use crate::key_store::{KeyStoreError, StoredKey};
 use crate::keys::Known;
@@ -23,13 +24,25 @@ use crate::producer::{Producer, Reach};
 use crate::scope::{Scope, Scopes};
 
 /// The body of `POST /v1/producers`.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
 struct Wish {
     name: String,
     tenant: Option<String>,
-    #[serde(default)]
     scopes: Scopes,
+}
+
+impl Wish {
+    fn read(text: &[u8]) -> Result<Self, Problem> {
+        let mut form = Form::parse(text)?;
+        let read = || {
+            let wish = Self {
+                name: form.need("name", "text")?,
+                tenant: form.take("tenant", "text")?,
+                scopes: form.take("scopes", SCOPES)?.unwrap_or_default(),
+            };
+            form.finish().map(|()| wish)
+        };
+        read().map_err(|problem: Problem| problem.with_code(INVALID))
+    }
 }
 
 /// An API key as it is told; the key itself only once, when it is made.
@@ -60,18 +73,28 @@ pub(crate) async fn post_producers(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
+    let made = make(&ingest, &producer, &headers, body).await;
+    made.inspect_err(|problem| {
+        let (code, field) = (problem.code(), problem.logged_field());
+        warn!(
+            producer = producer.name(),
+            code, field, "refused an API key"
+        );
+    })
+}
+
+async fn make(
+    ingest: &Ingest,
+    producer: &Producer,
+    headers: &HeaderMap,
+    body: Body,
+) -> Result<Response, Problem> {
     producer.require(Scope::Admin)?;
-    require_json(&headers)?;
-    let body = ingest.bodies().read(&headers, body).await?;
-    let wish: Wish = serde_json::from_slice(&body.bytes).map_err(|error| {
-        if error.is_data() {
-            invalid(error.to_string())
-        } else {
-            malformed(&error)
-        }
-    })?;
+    require_json(headers)?;
+    let body = ingest.bodies().read(headers, body).await?;
+    let wish = Wish::read(&body.bytes)?;
     check_name(&wish.name)?;
-    let reach = reach(&ingest, &producer, wish.tenant.as_deref())?;
+    let reach = reach(ingest, producer, wish.tenant.as_deref())?;
 
     let key = fresh_key()?;
     let now = ingest.clock().now();
@@ -85,7 +108,7 @@ pub(crate) async fn post_producers(
     let id = stored.sha256.id();
     ingest.key_store().add(stored.clone(), now).await?;
     info!(by = producer.name(), key = %id, name = stored.name, tenant = stored.tenant, "API key made");
-    audit(&producer, "producer_create", id, &stored.tenant);
+    audit(producer, "producer_create", id, &stored.tenant);
     let told = Told {
         id,
         name: stored.name,
@@ -195,8 +218,11 @@ fn reach(ingest: &Ingest, producer: &Producer, named: Option<&str>) -> Result<Re
                 .with_field(Some("tenant")));
         }
     };
-    if single.is_some_and(|single| tenant != *single) {
-        let detail = "there is a single tenant here, and it is another one";
+    if let Some(single) = single.filter(|single| tenant != **single) {
+        let detail = format!(
+            "there is a single tenant here, `{}`, and `tenant` names another one",
+            single.as_str()
+        );
         return Err(invalid(detail).with_field(Some("tenant")));
     }
     let reach = Reach::of(tenant);
@@ -223,7 +249,7 @@ fn check_name(name: &str) -> Result<(), Problem> {
 }
 
 fn invalid(detail: impl Into<String>) -> Problem {
-    Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid_producer", detail)
+    Problem::new(StatusCode::UNPROCESSABLE_ENTITY, INVALID, detail)
 }
 
 /// 256 bits as hexadecimal digits: a double click marks it all.
@@ -264,6 +290,8 @@ impl From<KeyStoreError> for Problem {
     }
 }
 
+const INVALID: &str = "invalid_producer";
+const SCOPES: &str = "a list of at least one of \"publish\", \"read\" and \"admin\"";
 const SOURCE_API: &str = "api";
 const SOURCE_SETTINGS: &str = "settings";
 const KEY_PREFIX: &str = "sb_";

@@ -53,6 +53,9 @@ impl Catalogue {
             }
             (None, Rule::Server) => Vec::new(),
         };
+        if draft.rooms.is_some() && base.is_empty() && added.is_empty() {
+            return Err(Rejected::EmptyRooms);
+        }
         Audience::checked(base, added, except).map(Resolved::Known)
     }
 

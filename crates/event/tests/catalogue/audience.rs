@@ -272,6 +272,8 @@ fn what_becomes_of_a_message_goes_where_the_message_went() {
         "whatsapp:w contact:3 user:1"
     );
     assert_eq!(rooms(resolve(with_one, None)), "contact:3 user:1");
+    let unknown = resolve(without, None).unwrap_err().to_string();
+    assert!(unknown.contains("nothing is known of the message"));
     assert_refused(resolve(without, None), "no_audience", Some("rooms"));
     let exactly = Draft {
         rooms: Some(texts(&["user:1"])),

@@ -174,6 +174,24 @@ async fn an_order_that_is_fulfilled_already_is_a_200_and_no_event() {
 }
 
 #[tokio::test]
+async fn a_campaign_that_fails_for_no_reason_says_so_as_the_contract_has_it() {
+    let world = World::new();
+    world
+        .campaign("c/start", &json!({"totalRecipients": 1}))
+        .await;
+
+    let answer = world.campaign("c/fail", &json!({})).await;
+
+    assert_eq!(answer.status, 200);
+    let told = world.told().await;
+    let failed = &told.last().unwrap().1;
+    assert_eq!(
+        failed,
+        &json!({"campaignId": "c", "error": "The campaign failed"})
+    );
+}
+
+#[tokio::test]
 async fn bodies_that_cannot_be_meant_are_refused_by_field() {
     let world = World::new();
     world
@@ -186,11 +204,44 @@ async fn bodies_that_cannot_be_meant_are_refused_by_field() {
     world
         .campaign("d/start", &json!({"totalRecipients": -1}))
         .await
-        .assert_problem(422, "invalid_field", None);
+        .assert_problem(422, "invalid_field", Some("totalRecipients"));
+    world
+        .campaign("d/start", &json!({"name": "x"}))
+        .await
+        .assert_problem(422, "missing_field", Some("totalRecipients"));
+    for (row, code, field) in [
+        (json!(7), "invalid_field", "results[0]"),
+        (
+            json!({"status": "Sent"}),
+            "missing_field",
+            "results[0].messageId",
+        ),
+        (
+            json!({"messageId": " ", "status": "Sent"}),
+            "invalid_field",
+            "results[0].messageId",
+        ),
+        (
+            json!({"messageId": "m"}),
+            "missing_field",
+            "results[0].status",
+        ),
+        (
+            json!({"messageId": "m", "status": 1}),
+            "invalid_field",
+            "results[0].status",
+        ),
+    ] {
+        for body in [json!([row]), json!({ "results": [row] })] {
+            let answer = world.campaign("c/results", &body).await;
+            answer.assert_problem(422, code, Some(field));
+            assert!(!answer.text.contains("invalid type"), "{}", answer.text);
+        }
+    }
     world
         .campaign("d/start", &json!({"totalRecipients": 1, "nmae": "x"}))
         .await
-        .assert_problem(422, "invalid_field", None);
+        .assert_problem(422, "unknown_field", Some("nmae"));
     world
         .campaign("d/begin", &json!({}))
         .await

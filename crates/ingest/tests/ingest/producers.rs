@@ -171,16 +171,19 @@ async fn a_key_does_nothing_that_it_has_no_scope_for() {
 async fn a_wish_that_makes_no_key_says_what_is_wrong() {
     let world = World::new();
     for (wish, field) in [
-        (json!({"tenant": "acme"}), None),
+        (json!({"tenant": "acme"}), Some("name")),
         (
             json!({"name": "n", "tenant": "acme", "scope": "read"}),
-            None,
+            Some("scope"),
         ),
         (
             json!({"name": "n", "tenant": "acme", "scopes": ["write"]}),
-            None,
+            Some("scopes"),
         ),
-        (json!({"name": "n", "tenant": "acme", "scopes": []}), None),
+        (
+            json!({"name": "n", "tenant": "acme", "scopes": []}),
+            Some("scopes"),
+        ),
         (json!({"name": "", "tenant": "acme"}), Some("name")),
         (json!({"name": "a\nb", "tenant": "acme"}), Some("name")),
         (

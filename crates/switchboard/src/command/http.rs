@@ -1,6 +1,5 @@
 //! Asking a running server over HTTP.
 
-use std::io::{self, IsTerminal as _};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -80,37 +79,50 @@ async fn exchange(
     }
 }
 
-/// What a refusal says: for people what is wrong, where, and what to do; for programs what came.
-pub(super) fn refusal(status: StatusCode, body: &str, is_for_programs: bool) -> Failure {
-    let as_it_came = is_for_programs || !io::stderr().is_terminal();
-    let failure = described(status, body.trim(), as_it_came);
-    match advice(status) {
+/// What a refusal says, where, and what to do about it; with `--json` what came.
+pub(super) fn refusal(status: StatusCode, body: &str, as_it_came: bool) -> Failure {
+    let body = body.trim();
+    let problem: Option<Problem> = serde_json::from_str(body).ok();
+    let advice = advice(status, problem.as_ref());
+    let failure = match problem {
+        Some(problem) if !as_it_came => problem.into(),
+        _ => Failure::new(format_args!("the server answered {status}: {body}")),
+    };
+    match advice {
         Some(advice) => failure.advise(advice),
         None => failure,
     }
 }
 
-fn described(status: StatusCode, body: &str, as_it_came: bool) -> Failure {
-    match serde_json::from_str(body) {
-        Ok(Problem {
+impl From<Problem> for Failure {
+    fn from(problem: Problem) -> Self {
+        let Problem {
             code,
             detail,
             field,
-        }) if !as_it_came => {
-            let place = field.map(|field| format!(" in {field}"));
-            let place = place.unwrap_or_default();
-            Failure::new(format_args!("refused as {code}{place}: {detail}"))
-        }
-        _ => Failure::new(format_args!("the server answered {status}: {body}")),
+        } = problem;
+        let place = field.map(|field| format!(" in {field}"));
+        let place = place.unwrap_or_default();
+        Self::new(format_args!("refused as {code}{place}: {detail}"))
     }
 }
 
-fn advice(status: StatusCode) -> Option<&'static str> {
-    match status {
-        StatusCode::UNAUTHORIZED => Some("the server does not know this API key"),
-        StatusCode::FORBIDDEN => Some("use an API key that is for this"),
-        StatusCode::NOT_FOUND => Some("is this the address of a Switchboard?"),
-        StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => Some("try again later"),
+fn advice(status: StatusCode, problem: Option<&Problem>) -> Option<&'static str> {
+    let known = problem.map(|problem| (&*problem.code, problem.field.as_deref()));
+    match (status, known) {
+        (StatusCode::UNAUTHORIZED, _) => Some("the server does not know this API key"),
+        (StatusCode::FORBIDDEN, _) => Some("use an API key that is for this"),
+        (StatusCode::NOT_FOUND, None) => Some("is this the address of a Switchboard?"),
+        (_, Some(("unknown_producer", _))) => {
+            Some("`switchboard producer list` shows which there are")
+        }
+        (_, Some(("invalid_producer", Some("tenant")))) => {
+            Some("leave --tenant away where there is a single tenant; else name one with it")
+        }
+        (_, Some(("tenant_required", _))) => Some("name the tenant with --tenant"),
+        (StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE, _) => {
+            Some("try again later")
+        }
         _ => None,
     }
 }
@@ -123,11 +135,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_refusal_is_a_sentence_for_people_and_as_it_came_for_programs() {
+    fn only_who_answers_without_a_code_of_ours_may_be_somebody_else() {
+        let said = |body| refusal(StatusCode::NOT_FOUND, body, false).to_string();
+        let unknown = r#"{"code":"unknown_producer","detail":"there is no such API key"}"#;
+
+        assert!(said("<html>").contains("is this the address of a Switchboard?"));
+        assert!(!said(unknown).contains("address"), "{}", said(unknown));
+        assert!(said(unknown).contains("producer list"), "{}", said(unknown));
+    }
+
+    #[test]
+    fn a_refusal_is_a_sentence_unless_it_is_wanted_as_it_came() {
         let body = r#"{"type":"urn:x","status":422,"detail":"data.contactId is missing","code":"missing_field","field":"data.contactId"}"#;
-        let said = |body, as_it_came| {
-            described(StatusCode::UNPROCESSABLE_ENTITY, body, as_it_came).reason()
-        };
+        let said =
+            |body, as_it_came| refusal(StatusCode::UNPROCESSABLE_ENTITY, body, as_it_came).reason();
 
         assert_eq!(
             said(body, false),

@@ -11,7 +11,7 @@ use super::{Failure, program, quoted, say};
 use crate::random;
 use crate::settings::{FILE_DEFAULT, Secret};
 
-/// Write a commented settings file with fresh secrets, and print the API key, once
+/// Write a commented settings file with fresh secrets, and print its two API keys, once
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Examples:

@@ -18,7 +18,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::settings::{Environment, FILE_DEFAULT, LoadError, Settings};
+use crate::settings::{Environment, FILE_DEFAULT, LoadError, Settings, WrittenIn};
 
 pub(crate) use self::failure::Failure;
 
@@ -107,11 +107,18 @@ impl ConfigFile {
             LoadError::Unreadable { .. } => {
                 "let the file be readable for who runs this, and only for them".to_owned()
             }
-            LoadError::Refused(_) if !self.is_there() => {
+            LoadError::Refused(error)
+                if !self.is_there() && error.written() != WrittenIn::Environment =>
+            {
                 "`switchboard init` writes ./switchboard.toml with fresh secrets".to_owned()
             }
-            LoadError::Refused(_) => {
-                format!("mend the line; `switchboard config check{option}` checks again")
+            LoadError::Refused(error) => {
+                let what = match error.written() {
+                    WrittenIn::File => "the line",
+                    WrittenIn::Environment => "the variable",
+                    WrittenIn::Both => "the line and the variable",
+                };
+                format!("mend {what}; `switchboard config check{option}` checks again")
             }
         }
     }
@@ -205,6 +212,26 @@ mod tests {
             "{}",
             said()
         );
+    }
+
+    #[test]
+    fn what_a_variable_says_is_no_line_to_mend() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("switchboard.toml");
+        let secret = "[auth]\nsecret = \"0123456789abcdef0123456789abcdef\"\n";
+        let environment: Environment = [("SWITCHBOARD_SERVER__PORT", "x")].into_iter().collect();
+        let said = |text: String| {
+            std::fs::write(&path, text).unwrap();
+            let config = Some(path.clone());
+            let failure = ConfigFile { config }.load(&environment).unwrap_err();
+            failure.to_string()
+        };
+
+        let variable = said(secret.to_owned());
+        let both = said(format!("{secret}[engine]\nprot = 1\n"));
+
+        assert!(variable.contains("mend the variable;"), "{variable}");
+        assert!(both.contains("mend the line and the variable;"), "{both}");
     }
 
     #[test]

@@ -104,6 +104,9 @@ impl Publish {
         let key = api_key(self.key.as_deref(), environment)?;
         let request = self.request(key)?;
         let (status, body) = send(&self.url, request).await.map_err(|failure| {
+            if self.id.is_none() {
+                return failure;
+            }
             failure
                 .advise("try again with the same --id: an event that was taken is not taken twice")
         })?;
@@ -119,7 +122,9 @@ impl Publish {
             StatusCode::CONFLICT => {
                 failure.advise("another event has this id: leave --id away, or give another one")
             }
-            StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => {
+            StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE
+                if self.id.is_some() =>
+            {
                 failure.advise("try again later, with the same --id")
             }
             _ => failure,

@@ -48,7 +48,7 @@ pub use self::log::{AuditLog, InvalidLogLevel, LogFormat, LogLevel, LogSettings}
 pub use self::origin::{InvalidOrigin, Origin};
 pub use self::presence::{PresenceSettings, TypingSettings};
 pub use self::producers::{MetaWebhook, Producer};
-pub use self::refusal::SettingsError;
+pub use self::refusal::{SettingsError, WrittenIn};
 pub use self::secret::Secret;
 pub use self::server::ServerSettings;
 pub use self::session::SessionSettings;

@@ -249,10 +249,7 @@ impl Section<'_> {
             duration
                 .filter(|duration| range.contains(duration))
                 .ok_or_else(|| {
-                    let (least, most) = (
-                        humantime::format_duration(*range.start()),
-                        humantime::format_duration(*range.end()),
-                    );
+                    let (least, most) = (whole(*range.start()), whole(*range.end()));
                     format!("must be a duration with its unit from \"{least}\" to \"{most}\"")
                 })
         })
@@ -537,6 +534,17 @@ pub(super) fn flag(value: &Value) -> Option<bool> {
     }
 }
 
+/// A bound in the largest unit of which it is a whole number, as it can be written in a setting.
+fn whole(duration: Duration) -> String {
+    let seconds = duration.as_secs();
+    let units = [(86_400, "days"), (3_600, "h"), (60, "m"), (1, "s")];
+    let fits = |&(unit, _): &(u64, &str)| seconds >= unit && seconds.is_multiple_of(unit);
+    match units.into_iter().find(fits) {
+        Some((unit, name)) if duration.subsec_nanos() == 0 => format!("{}{name}", seconds / unit),
+        _ => humantime::format_duration(duration).to_string(),
+    }
+}
+
 fn path_of_list(path: &str) -> &str {
     path.rsplit_once('[').map_or(path, |(list, _)| list)
 }
@@ -551,4 +559,23 @@ fn likeness(known: &str, unknown: &str) -> f64 {
     let whole = strsim::normalized_damerau_levenshtein(known, unknown);
     let leaves = strsim::normalized_damerau_levenshtein(&leaf(known), &leaf(unknown));
     whole.max(0.9 * leaves)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bound_is_told_in_one_unit_and_can_be_written_back() {
+        for (duration, text) in [
+            (Duration::from_hours(24 * 3_650), "3650days"),
+            (Duration::from_hours(36), "36h"),
+            (Duration::from_secs(90), "90s"),
+            (Duration::from_millis(1_500), "1s 500ms"),
+            (Duration::ZERO, "0s"),
+        ] {
+            assert_eq!(whole(duration), text);
+            assert_eq!(humantime::parse_duration(text), Ok(duration));
+        }
+    }
 }

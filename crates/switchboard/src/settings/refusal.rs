@@ -17,9 +17,30 @@ pub(super) struct Refusal {
     pub(super) problem: String,
 }
 
+/// Where wrong settings were written.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum WrittenIn {
+    /// The file, or nowhere.
+    File,
+    /// Variables of the environment.
+    Environment,
+    /// Some in the file, some in variables.
+    Both,
+}
+
 impl SettingsError {
     pub(super) fn new(refusals: Vec<Refusal>) -> Self {
         Self { refusals }
+    }
+
+    /// Where what is wrong was written.
+    pub fn written(&self) -> WrittenIn {
+        let is_variable = |refusal: &Refusal| matches!(refusal.source, Source::Variable(_));
+        match self.refusals.iter().filter(|one| is_variable(one)).count() {
+            0 => WrittenIn::File,
+            count if count == self.refusals.len() => WrittenIn::Environment,
+            _ => WrittenIn::Both,
+        }
     }
 
     /// The refusals as sentences, each with its key, its value and where that was written.
