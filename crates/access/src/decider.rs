@@ -20,7 +20,7 @@ use crate::breaker::{Breaker, Failure};
 use crate::cache::{Cache, Kept};
 use crate::counters::{By, Counters, Counts};
 use crate::question::{Question, Selection, kind};
-use crate::source::{Answer, AskError, Source};
+use crate::source::{Answer, AskError, Source, Turn};
 
 /// Decides by asking. Cheap to clone; all clones share what was answered.
 #[derive(Clone)]
@@ -31,7 +31,7 @@ pub struct Decider(Arc<Shared>);
 pub struct Desk {
     /// Whoever answers.
     pub source: Arc<dyn Source>,
-    /// How long one question may take, the wait for a connection included.
+    /// How long one question may take, from its turn on, a new connection included.
     pub timeout: Duration,
 }
 
@@ -282,15 +282,31 @@ impl Shared {
         landing.tell(outcome);
     }
 
-    /// Asks once, in time, and tells the breaker.
+    /// Asks once its turn has come. That others are asked about first is nobody's failure.
     async fn ask(&self, window: &Window, question: &Question) -> Result<Answer, AskError> {
+        let turn = timeout(TURN_WAIT_MAX, window.desk.source.turn()).await;
+        let Ok(turn) = turn else {
+            let busy = AskError::Busy(TURN_WAIT_MAX);
+            self.counters.unasked(&busy);
+            return Err(busy);
+        };
+        self.ask_now(window, turn, question).await
+    }
+
+    /// Asks once, in time, and tells the breaker.
+    async fn ask_now(
+        &self,
+        window: &Window,
+        turn: Turn,
+        question: &Question,
+    ) -> Result<Answer, AskError> {
         let Window {
             name,
             desk,
             breaker,
         } = window;
         let begin = Instant::now();
-        let asked = timeout(desk.timeout, desk.source.ask(question)).await;
+        let asked = timeout(desk.timeout, desk.source.ask(turn, question)).await;
         let outcome = asked.unwrap_or(Err(AskError::TimedOut(desk.timeout)));
         let (took, policy) = (begin.elapsed(), desk.source.policy());
         match &outcome {
@@ -403,6 +419,8 @@ impl fmt::Debug for Decider {
 
 /// How many of many questions are under way at once.
 const AT_ONCE_MAX: usize = 16;
+/// How long a question waits for its turn, before its own time begins.
+const TURN_WAIT_MAX: Duration = Duration::from_secs(2);
 /// The shortest time that an answer may ask to be kept.
 const TTL_MIN: Duration = Duration::from_millis(100);
 /// When to ask again after a failure, or when very many ask.

@@ -1,6 +1,7 @@
 //! Asks the CRM's backend, with a signature.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -13,7 +14,7 @@ use switchboard_outbound::{Client, Failed, InvalidRoots, Url};
 use tokio::sync::Semaphore;
 
 use crate::question::Question;
-use crate::source::{Answer, AskError, Source};
+use crate::source::{Answer, AskError, Source, Turn};
 
 /// When it was asked, in seconds since 1970.
 pub const TIMESTAMP: HeaderName = HeaderName::from_static("x-switchboard-timestamp");
@@ -26,8 +27,8 @@ pub struct Http {
     url: Url,
     key: hmac::Key,
     clock: Clock,
-    /// Whoever waits for its turn waits here, within the time of its question.
-    turns: Semaphore,
+    /// Whoever waits for its turn waits here, before the time of its question.
+    turns: Arc<Semaphore>,
 }
 
 /// Where the backend is, and what it shares with us.
@@ -81,7 +82,7 @@ impl Http {
             url: config.url,
             key: hmac::Key::new(hmac::HMAC_SHA256, &config.secret),
             clock,
-            turns: Semaphore::new(config.questions_max),
+            turns: Arc::new(Semaphore::new(config.questions_max)),
         })
     }
 
@@ -105,7 +106,12 @@ impl Source for Http {
         "http"
     }
 
-    async fn ask(&self, question: &Question) -> Result<Answer, AskError> {
+    async fn turn(&self) -> Turn {
+        let turn = Arc::clone(&self.turns).acquire_owned().await;
+        turn.expect("the turns are never closed").into()
+    }
+
+    async fn ask(&self, _turn: Turn, question: &Question) -> Result<Answer, AskError> {
         let body = serde_json::to_vec(&Body {
             user: question.user.as_str(),
             tenant: question.tenant.as_str(),
@@ -114,7 +120,6 @@ impl Source for Http {
             id: question.id(),
         });
         let body = Bytes::from(body.expect("texts are JSON"));
-        let _turn = self.turns.acquire().await;
         let headers = self.headers(&body);
         let response = self.client.post(&self.url, headers, body).await?;
         if response.status != StatusCode::OK {

@@ -5,12 +5,12 @@ use std::time::Duration;
 use async_trait::async_trait;
 use parking_lot::Mutex;
 use switchboard_event::RoomKind;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore};
 use tokio::time::{Instant, advance};
 
 use super::{Config, Decider, Desk, Unavailable, Verdict};
 use crate::question::{Question, Selected, Selection};
-use crate::source::{Answer, AskError, Source};
+use crate::source::{Answer, AskError, Source, Turn};
 
 #[tokio::test(start_paused = true)]
 async fn an_answer_is_asked_for_once_until_it_ends_and_a_no_ends_sooner() {
@@ -284,6 +284,25 @@ async fn beyond_the_limit_nobody_waits() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn waiting_for_a_turn_takes_nothing_of_a_questions_time_and_is_nobodys_failure() {
+    let (decider, crm) = decider();
+    crm.take_turns(1);
+    crm.take(TIMEOUT * 3 / 5);
+    let begin = Instant::now();
+
+    let rooms = (0..8).map(|id| question(&format!("contact:{id}")));
+    let outcomes = decider.decide_all(rooms).await;
+
+    // The second one has its turn when the first one is answered, and all of its time.
+    let answered = outcomes.iter().filter(|outcome| outcome.is_ok()).count();
+    assert_eq!(answered, 2, "{outcomes:?}");
+    assert!(begin.elapsed() <= TIMEOUT + super::TURN_WAIT_MAX);
+    assert_eq!(decider.degraded(), None);
+    assert_eq!(decider.counts().questions["busy"], 6);
+    assert_eq!(decider.counts().in_flight, 0);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_source_that_panics_is_one_without_an_answer() {
     let (decider, crm) = decider();
     crm.panic_next();
@@ -298,6 +317,7 @@ async fn a_source_that_panics_is_one_without_an_answer() {
 #[derive(Debug, Default)]
 struct Crm {
     script: Mutex<Script>,
+    turns: Mutex<Option<Arc<Semaphore>>>,
     asked: Notify,
     released: Notify,
 }
@@ -360,6 +380,10 @@ impl Crm {
         self.script.lock().panics = true;
     }
 
+    fn take_turns(&self, turns: usize) {
+        *self.turns.lock() = Some(Arc::new(Semaphore::new(turns)));
+    }
+
     fn take(&self, time: Duration) {
         self.script.lock().takes = time;
     }
@@ -383,7 +407,15 @@ impl Source for Crm {
         "scripted"
     }
 
-    async fn ask(&self, question: &Question) -> Result<Answer, AskError> {
+    async fn turn(&self) -> Turn {
+        let turns = self.turns.lock().clone();
+        match turns {
+            Some(turns) => turns.acquire_owned().await.unwrap().into(),
+            None => Turn::free(),
+        }
+    }
+
+    async fn ask(&self, _turn: Turn, question: &Question) -> Result<Answer, AskError> {
         let room = question.room.name();
         let (answer, takes) = {
             let mut script = self.script.lock();

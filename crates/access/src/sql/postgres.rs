@@ -21,7 +21,7 @@ use tracing::debug;
 use super::pool::{Pool, Pooled};
 use super::{COLUMN, parameters};
 use crate::question::Question;
-use crate::source::AskError;
+use crate::source::{AskError, Turn};
 
 /// A Postgres database and the connections to it, which read only.
 #[derive(Debug)]
@@ -89,13 +89,18 @@ impl Postgres {
         })
     }
 
+    /// Waits for a connection that may be used.
+    pub(super) async fn turn(&self) -> Turn {
+        self.pool.turn().await
+    }
+
     /// Puts `query` once, and a second time if it was a kept connection that broke.
     pub(super) async fn ask(
         &self,
+        _turn: Turn,
         query: &Arc<str>,
         question: &Question,
     ) -> Result<bool, AskError> {
-        let _turn = self.pool.turn().await;
         if let Some(mut kept) = self.pool.take() {
             match kept.connection.ask(query, question).await {
                 Ok(is_allowed) => {

@@ -12,7 +12,7 @@ use tokio::task::spawn_blocking;
 use super::pool::{Pool, Pooled};
 use super::{COLUMN, parameters};
 use crate::question::Question;
-use crate::source::AskError;
+use crate::source::{AskError, Turn};
 
 /// A SQLite file and the connections to it, which read only.
 #[derive(Debug)]
@@ -46,12 +46,17 @@ impl Sqlite {
         }
     }
 
+    /// Waits for a thread and a connection that may be used.
+    pub(super) async fn turn(&self) -> Turn {
+        self.pool.turn().await
+    }
+
     pub(super) async fn ask(
         &self,
+        turn: Turn,
         query: &Arc<str>,
         question: &Question,
     ) -> Result<bool, AskError> {
-        let turn = self.pool.turn().await;
         let (pool, path, busy_timeout) = (
             Arc::clone(&self.pool),
             Arc::clone(&self.path),
@@ -259,7 +264,9 @@ mod tests {
             user: user.parse().unwrap(),
             room: format!("contact:{id}").parse().unwrap(),
         };
-        sqlite.ask(&query.into(), &question).await
+        sqlite
+            .ask(sqlite.turn().await, &query.into(), &question)
+            .await
     }
 
     fn database() -> (tempfile::TempDir, Sqlite) {

@@ -11,7 +11,7 @@ use tokio::net::TcpListener;
 async fn a_question_is_posted_with_its_time_and_its_signature() {
     let backend = Backend::start(r#"{"allow":true,"ttlMs":1500}"#, "200 OK").await;
 
-    let answer = backend.http().ask(&question("whatsapp:1:link")).await;
+    let answer = ask(&backend.http(), "whatsapp:1:link").await;
 
     let expected = Answer {
         is_allowed: true,
@@ -58,7 +58,7 @@ async fn whatever_is_no_plain_answer_is_neither_a_yes_nor_a_no() {
     ] {
         let backend = Backend::start(body, status).await;
 
-        let answer = backend.http().ask(&question("contact:1")).await;
+        let answer = ask(&backend.http(), "contact:1").await;
 
         assert!(
             matches!(answer, Err(AskError::Invalid(_))),
@@ -67,7 +67,7 @@ async fn whatever_is_no_plain_answer_is_neither_a_yes_nor_a_no() {
     }
     let long = format!(r#"{{"allow":true,"x":"{}"}}"#, "x".repeat(8 * 1024));
     let backend = Backend::start(&long, "200 OK").await;
-    let answer = backend.http().ask(&question("contact:1")).await;
+    let answer = ask(&backend.http(), "contact:1").await;
     assert!(matches!(answer, Err(AskError::Invalid(_))), "{answer:?}");
 }
 
@@ -77,7 +77,7 @@ async fn nobody_there_cannot_be_reached() {
     let http = backend.http();
     backend.stop().await;
 
-    let answer = http.ask(&question("contact:1")).await;
+    let answer = ask(&http, "contact:1").await;
 
     assert!(
         matches!(answer, Err(AskError::Unreachable(_))),
@@ -134,6 +134,10 @@ impl Backend {
         let now = || Timestamp::from_millis(1_700_000_000_999);
         Http::new(config, Clock::new(now)).unwrap()
     }
+}
+
+async fn ask(http: &Http, room: &str) -> Result<Answer, AskError> {
+    http.ask(http.turn().await, &question(room)).await
 }
 
 fn question(room: &str) -> Question {

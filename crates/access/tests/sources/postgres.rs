@@ -20,7 +20,8 @@ async fn the_first_row_says_yes_or_no() {
         assert_eq!(ask(&by_member, "ana", "1").await, Ok(true));
         assert_eq!(ask(&by_member, "ana", "2").await, Ok(false));
         assert_eq!(ask(&by_member, "eve", "1").await, Ok(false));
-        let other = by_member.ask(&question("ana", "other", "1")).await;
+        let turn = by_member.turn().await;
+        let other = by_member.ask(turn, &question("ana", "other", "1")).await;
         assert_eq!(other, Ok(Answer::of(false)));
     }
     for (query, is_allowed) in [
@@ -241,7 +242,7 @@ async fn with_tls_the_certificate_is_verified_and_without_it_nothing_is_sent() {
 }
 
 async fn ask(sql: &Sql, user: &str, id: &str) -> Result<bool, AskError> {
-    let answer = sql.ask(&question(user, "acme", id)).await;
+    let answer = sql.ask(sql.turn().await, &question(user, "acme", id)).await;
     answer.map(|answer| answer.is_allowed)
 }
 
