@@ -19,10 +19,11 @@ pub(crate) struct Counters {
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Counts {
     /// Decisions by how they were come by: `cached`, `joined` (a question that was under way),
-    /// `asked`, `refused` (the source is down), `busy` (too many questions are under way).
+    /// `asked`, `refused` (the source is down, or had
+    /// no answer to this question a moment ago), `busy` (too many questions are under way).
     pub decisions: BTreeMap<&'static str, u64>,
     /// Questions by what came of them: `allowed`, `denied`, `busy` (there was no turn
-    /// in time), `timeout`, `unreachable`, `invalid`.
+    /// in time), `timeout`, `unreachable`, `unanswered` (this one only), `invalid`.
     pub questions: BTreeMap<&'static str, u64>,
     /// How long answers took.
     pub took: HistogramSnapshot,
@@ -51,6 +52,7 @@ impl Default for Counters {
             "busy",
             "timeout",
             "unreachable",
+            "unanswered",
             "invalid",
         ];
         Self {

@@ -123,10 +123,16 @@ impl Source for Http {
         let headers = self.headers(&body);
         let response = self.client.post(&self.url, headers, body).await?;
         if response.status != StatusCode::OK {
-            return Err(AskError::Invalid(format!("status {}", response.status)));
+            let status = format!("status {}", response.status);
+            return Err(if ABOUT_THE_QUESTION.contains(&response.status) {
+                AskError::Unanswered(status)
+            } else {
+                AskError::Invalid(status)
+            });
         }
-        let reply: Reply = serde_json::from_slice(&response.body)
-            .map_err(|_| AskError::Invalid("the body is no {\"allow\": true or false}".into()))?;
+        let reply: Reply = serde_json::from_slice(&response.body).map_err(|_| {
+            AskError::Unanswered("the body is no {\"allow\": true or false}".into())
+        })?;
         Ok(Answer {
             is_allowed: reply.allow,
             ttl: reply.ttl_ms.map(Duration::from_millis),
@@ -138,7 +144,7 @@ impl From<Failed> for AskError {
     fn from(failed: Failed) -> Self {
         match failed {
             Failed::TimedOut(timeout) => Self::TimedOut(timeout),
-            Failed::BodyTooLong { .. } => Self::Invalid(failed.to_string()),
+            Failed::BodyTooLong { .. } => Self::Unanswered(failed.to_string()),
             other => Self::Unreachable(other.to_string()),
         }
     }
@@ -179,8 +185,18 @@ fn sign(key: &hmac::Key, timestamp: &str, body: &[u8]) -> String {
 }
 
 const HEX: [u8; 16] = *b"0123456789abcdef";
-/// An answer is a few words.
-const BODY_LEN_MAX: usize = 4 * 1024;
+/// Statuses by which a backend says that it does not know what it is asked about, or cannot
+/// answer that. Every other one is about the backend, or about who we are to it.
+const ABOUT_THE_QUESTION: [StatusCode; 5] = [
+    StatusCode::BAD_REQUEST,
+    StatusCode::NOT_FOUND,
+    StatusCode::CONFLICT,
+    StatusCode::GONE,
+    StatusCode::UNPROCESSABLE_ENTITY,
+];
+/// An answer is a few words; a page that comes with another status is longer, and is read for the
+/// status.
+const BODY_LEN_MAX: usize = 64 * 1024;
 
 #[cfg(test)]
 mod tests {

@@ -57,7 +57,12 @@ pub enum AskError {
     /// Nobody was reached, or the connection broke.
     #[error("cannot be reached: {0}")]
     Unreachable(String),
-    /// What came is no answer: a query that fails, a status that is not 200, a body that is none.
+    /// This question has no answer, and others may well have one: a status that is about what was
+    /// asked, a body that is none, a row that the query cannot cope with.
+    #[error("gives no answer to this question: {0}")]
+    Unanswered(String),
+    /// What came is no answer, whatever is asked: a query that fails, a status that is about
+    /// whoever answers or about us.
     #[error("gives no answer: {0}")]
     Invalid(String),
 }
@@ -95,6 +100,7 @@ impl AskError {
             Self::Busy(_) => "busy",
             Self::TimedOut(_) => "timeout",
             Self::Unreachable(_) => "unreachable",
+            Self::Unanswered(_) => "unanswered",
             Self::Invalid(_) => "invalid",
         }
     }

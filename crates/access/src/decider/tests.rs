@@ -303,6 +303,67 @@ async fn waiting_for_a_turn_takes_nothing_of_a_questions_time_and_is_nobodys_fai
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_question_without_an_answer_is_refused_alone_and_not_put_again_at_once() {
+    let (decider, crm) = decider();
+    crm.allow("contact:1");
+    crm.know_nothing_of("contact:nobody");
+
+    for _ in 0..10 {
+        let refused = decide(&decider, "contact:nobody").await.unwrap_err();
+        assert_eq!(refused.retry_after, super::UNANSWERED_TTL);
+    }
+    assert_eq!(crm.asked("contact:nobody"), 1);
+    for _ in 0..10 {
+        advance(super::UNANSWERED_TTL).await;
+        decide(&decider, "contact:nobody").await.unwrap_err();
+    }
+    assert_eq!(crm.asked("contact:nobody"), 11);
+    decider.invalidate(&everything());
+    decide(&decider, "contact:nobody").await.unwrap_err();
+    assert_eq!(crm.asked("contact:nobody"), 12);
+
+    assert_eq!(decider.degraded(), None);
+    assert!(is_allowed(&decider, "contact:1").await);
+    assert_eq!(decider.counts().questions["unanswered"], 12);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_never_gets_an_answer_keeps_nobody_else_from_being_asked_again() {
+    let (decider, crm) = decider();
+    tokio::spawn({
+        let decider = decider.clone();
+        async move { decider.run().await }
+    });
+    crm.allow("contact:9");
+    crm.hang_for("contact:bad");
+    for _ in 0..3 {
+        decide(&decider, "contact:bad").await.unwrap_err();
+    }
+    assert!(decider.degraded().is_some());
+
+    decide(&decider, "contact:9").await.unwrap_err();
+    tokio::time::sleep(Duration::from_secs(10)).await;
+
+    assert_eq!(decider.degraded(), None);
+    assert!(is_allowed(&decider, "contact:9").await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_still_waits_for_a_turn_is_refused_when_nobody_answers() {
+    let (decider, crm) = decider();
+    crm.take_turns(1);
+    crm.take(Duration::from_millis(100));
+    crm.fail();
+
+    let rooms = (0..10).map(|id| question(&format!("contact:{id}")));
+    let outcomes = decider.decide_all(rooms).await;
+
+    assert!(outcomes.iter().all(Result::is_err));
+    let asked: usize = (0..10).map(|id| crm.asked(&format!("contact:{id}"))).sum();
+    assert_eq!(asked, 3);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_source_that_panics_is_one_without_an_answer() {
     let (decider, crm) = decider();
     crm.panic_next();
@@ -328,6 +389,10 @@ struct Script {
     asked: HashMap<String, usize>,
     is_held: bool,
     is_failing: bool,
+    /// Rooms that it has no answer about.
+    unknown: Vec<String>,
+    /// The room that it never answers about.
+    hanging: Option<String>,
     panics: bool,
     takes: Duration,
     at_once: usize,
@@ -374,6 +439,14 @@ impl Crm {
 
     fn recover(&self) {
         self.script.lock().is_failing = false;
+    }
+
+    fn hang_for(&self, room: &str) {
+        self.script.lock().hanging = Some(room.to_owned());
+    }
+
+    fn know_nothing_of(&self, room: &str) {
+        self.script.lock().unknown.push(room.to_owned());
     }
 
     fn panic_next(&self) {
@@ -431,9 +504,16 @@ impl Source for Crm {
         if self.script.lock().is_held {
             released.await;
         }
+        let hangs = self.script.lock().hanging.as_deref() == Some(room);
+        if hangs {
+            std::future::pending::<()>().await;
+        }
         tokio::time::sleep(takes).await;
         let mut script = self.script.lock();
         script.at_once -= 1;
+        if script.unknown.iter().any(|unknown| unknown == room) {
+            return Err(AskError::Unanswered("told to".to_owned()));
+        }
         if script.is_failing {
             return Err(AskError::Unreachable("told to".to_owned()));
         }

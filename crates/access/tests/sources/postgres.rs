@@ -108,6 +108,29 @@ async fn a_query_that_is_no_question_or_writes_is_no_answer() {
 }
 
 #[tokio::test]
+async fn a_query_that_fails_for_one_id_has_no_answer_to_that_question() {
+    let cluster = Cluster::start("");
+    cluster.run(
+        "create function room(id text) returns boolean language plpgsql as
+         $$ begin if id = 'oops' then raise 'no room %', id; end if; return true; end $$",
+    );
+    let queries = [
+        "select room($3)",
+        "select (select true from generate_series(1, case when $3 = 'oops' then 2 else 1 end))",
+    ];
+    let asked = queries.map(|query| sql(&cluster.url(), query));
+    for (query, sql) in queries.iter().zip(&asked) {
+        let answer = ask(sql, "ana", "oops").await;
+
+        assert!(matches!(answer, Err(AskError::Unanswered(_))), "{answer:?}");
+        assert!(!format!("{answer:?}").contains("oops"), "{answer:?}");
+        assert_eq!(ask(sql, "ana", "1").await, Ok(true), "{query}");
+    }
+    // It costs no connection either.
+    assert_eq!(connections(&cluster), "2");
+}
+
+#[tokio::test]
 async fn connections_are_few_and_kept() {
     let cluster = Cluster::start("");
     let by_member = std::sync::Arc::new(sql(&cluster.url(), BY_MEMBER));
