@@ -473,7 +473,7 @@ impl fmt::Debug for Decider {
 /// How many of many questions are under way at once.
 const AT_ONCE_MAX: usize = 16;
 /// How long a question waits for its turn, before its own time begins.
-const TURN_WAIT_MAX: Duration = Duration::from_secs(2);
+const TURN_WAIT_MAX: Duration = Duration::from_secs(5);
 /// How long a question that has no answer is not put again, and how many of them are remembered.
 const UNANSWERED_TTL: Duration = Duration::from_secs(2);
 const UNANSWERED_MAX: usize = 10_000;
