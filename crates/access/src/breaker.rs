@@ -1,4 +1,7 @@
 //! When not to ask at all.
+//!
+//! That is when nobody would be answered. A question that has no answer itself is no reason: else
+//! one client that asks it would turn everybody away.
 
 use std::time::Duration;
 
@@ -7,7 +10,8 @@ use tokio::time::Instant;
 use crate::question::Question;
 
 /// Stops asking somebody who fails, so that nobody waits for them in vain. From then on one
-/// question alone is tried, again and again, until it is answered.
+/// question at a time is tried, each time the latest one that somebody asked, until one is
+/// answered.
 #[derive(Debug, Default)]
 pub(crate) struct Breaker {
     failures: u32,
@@ -17,7 +21,8 @@ pub(crate) struct Breaker {
 
 #[derive(Debug)]
 struct Open {
-    trial: Question,
+    /// The last one that was asked.
+    latest: Question,
     /// When it is tried next.
     due: Instant,
     pause: Duration,
@@ -52,13 +57,27 @@ impl Breaker {
             }
         } else if self.failures >= FAILURES_MAX {
             self.open = Some(Open {
-                trial: question.clone(),
+                latest: question.clone(),
                 due: now + PAUSE_MIN,
                 pause: PAUSE_MIN,
             });
             self.logged_at = Some(now);
             return Failure::Opened;
         }
+        self.note(now)
+    }
+
+    /// Takes it that one question has no answer; returns whether asking begins again. Whoever says
+    /// so is there; about other questions it says nothing.
+    pub(crate) fn refuse(&mut self, now: Instant) -> (bool, Failure) {
+        let is_open = self.open.is_some();
+        if is_open {
+            self.succeed();
+        }
+        (is_open, self.note(now))
+    }
+
+    fn note(&mut self, now: Instant) -> Failure {
         let is_logged = self
             .logged_at
             .is_some_and(|at| now.duration_since(at) < LOG_INTERVAL);
@@ -69,16 +88,17 @@ impl Breaker {
         Failure::Noted
     }
 
-    /// How long not to ask, if at all.
-    pub(crate) fn wait(&self, now: Instant) -> Option<Duration> {
-        let open = self.open.as_ref()?;
+    /// How long not to ask `question`, if at all; then it may be the one that is tried next.
+    pub(crate) fn wait(&mut self, question: &Question, now: Instant) -> Option<Duration> {
+        let open = self.open.as_mut()?;
+        open.latest = question.clone();
         Some(open.due.saturating_duration_since(now).max(PAUSE_MIN))
     }
 
     /// The question to try, and when.
     pub(crate) fn trial(&self) -> Option<(Instant, Question)> {
         let open = self.open.as_ref()?;
-        Some((open.due, open.trial.clone()))
+        Some((open.due, open.latest.clone()))
     }
 }
 
@@ -101,12 +121,12 @@ mod tests {
         assert!(!breaker.succeed());
         breaker.fail(&question(), now);
         breaker.fail(&question(), now);
-        assert_eq!(breaker.wait(now), None);
+        assert_eq!(breaker.wait(&question(), now), None);
 
         assert_eq!(breaker.fail(&question(), now), Failure::Opened);
-        assert_eq!(breaker.wait(now), Some(PAUSE_MIN));
+        assert_eq!(breaker.wait(&question(), now), Some(PAUSE_MIN));
         assert!(breaker.succeed());
-        assert_eq!(breaker.wait(now), None);
+        assert_eq!(breaker.wait(&question(), now), None);
     }
 
     #[test]
@@ -138,11 +158,47 @@ mod tests {
         assert_eq!(breaker.fail(&question(), later), Failure::Noted);
     }
 
+    #[test]
+    fn what_is_tried_is_what_somebody_asked_last() {
+        let (mut breaker, now) = (Breaker::default(), Instant::now());
+        for _ in 0..FAILURES_MAX {
+            breaker.fail(&question(), now);
+        }
+        assert_eq!(breaker.trial().map(|(_, tried)| tried), Some(question()));
+
+        let later = about("contact:2");
+        breaker.wait(&later, now).unwrap();
+
+        assert_eq!(breaker.trial().map(|(_, tried)| tried), Some(later));
+    }
+
+    #[test]
+    fn questions_without_an_answer_never_open_it_and_show_that_somebody_is_there() {
+        let (mut breaker, now) = (Breaker::default(), Instant::now());
+        for _ in 0..10 * FAILURES_MAX {
+            assert!(!breaker.refuse(now).0);
+        }
+        assert_eq!(breaker.wait(&question(), now), None);
+        // Nor do they hide failures.
+        for _ in 0..FAILURES_MAX {
+            assert!(!breaker.refuse(now).0);
+            breaker.fail(&question(), now);
+        }
+        assert!(breaker.wait(&question(), now).is_some());
+
+        assert_eq!(breaker.refuse(now), (true, Failure::Repeated));
+        assert_eq!(breaker.wait(&question(), now), None);
+    }
+
     fn question() -> Question {
+        about("contact:1")
+    }
+
+    fn about(room: &str) -> Question {
         Question {
             tenant: "acme".parse().unwrap(),
             user: "ana".parse().unwrap(),
-            room: "contact:1".parse().unwrap(),
+            room: room.parse().unwrap(),
         }
     }
 }

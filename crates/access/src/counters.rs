@@ -19,9 +19,11 @@ pub(crate) struct Counters {
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Counts {
     /// Decisions by how they were come by: `cached`, `joined` (a question that was under way),
-    /// `asked`, `refused` (the source is down), `busy` (too many questions are under way).
+    /// `asked`, `refused` (the source is down, or had
+    /// no answer to this question a moment ago), `busy` (too many questions are under way).
     pub decisions: BTreeMap<&'static str, u64>,
-    /// Questions by what came of them: `allowed`, `denied`, `timeout`, `unreachable`, `invalid`.
+    /// Questions by what came of them: `allowed`, `denied`, `busy` (there was no turn
+    /// in time), `timeout`, `unreachable`, `unanswered` (this one only), `invalid`.
     pub questions: BTreeMap<&'static str, u64>,
     /// How long answers took.
     pub took: HistogramSnapshot,
@@ -44,7 +46,15 @@ pub(crate) enum By {
 impl Default for Counters {
     fn default() -> Self {
         let all = [By::Cached, By::Joined, By::Asked, By::Refused, By::Busy];
-        let questions = ["allowed", "denied", "timeout", "unreachable", "invalid"];
+        let questions = [
+            "allowed",
+            "denied",
+            "busy",
+            "timeout",
+            "unreachable",
+            "unanswered",
+            "invalid",
+        ];
         Self {
             decisions: Tally::of(all.map(By::name)),
             questions: Tally::of(questions),
@@ -62,6 +72,11 @@ impl Counters {
         let name = if is_allowed { "allowed" } else { "denied" };
         self.questions.increment(name);
         self.took.observe(took);
+    }
+
+    /// Counts a question that was not put.
+    pub(crate) fn unasked(&self, error: &AskError) {
+        self.questions.increment(error.name());
     }
 
     pub(crate) fn failed(&self, error: &AskError, took: Duration) {

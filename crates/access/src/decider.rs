@@ -20,7 +20,7 @@ use crate::breaker::{Breaker, Failure};
 use crate::cache::{Cache, Kept};
 use crate::counters::{By, Counters, Counts};
 use crate::question::{Question, Selection, kind};
-use crate::source::{Answer, AskError, Source};
+use crate::source::{Answer, AskError, Source, Turn};
 
 /// Decides by asking. Cheap to clone; all clones share what was answered.
 #[derive(Clone)]
@@ -31,7 +31,7 @@ pub struct Decider(Arc<Shared>);
 pub struct Desk {
     /// Whoever answers.
     pub source: Arc<dyn Source>,
-    /// How long one question may take, the wait for a connection included.
+    /// How long one question may take, from its turn on, a new connection included.
     pub timeout: Duration,
 }
 
@@ -93,6 +93,8 @@ struct Window {
 
 struct State {
     cache: Cache,
+    /// Questions that have no answer, so that they are not put again at once.
+    unanswered: Cache,
     flights: Flights,
 }
 
@@ -115,6 +117,7 @@ impl Decider {
             config,
             state: Mutex::new(State {
                 cache: Cache::new(config.cached_max),
+                unanswered: Cache::new(UNANSWERED_MAX),
                 flights: Flights::default(),
             }),
             counters: Counters::default(),
@@ -160,6 +163,7 @@ impl Decider {
     pub fn invalidate(&self, selection: &Selection) {
         let mut state = self.0.state.lock();
         let forgotten = state.cache.invalidate(selection);
+        state.unanswered.invalidate(selection);
         state.flights.invalidate(selection);
         drop(state);
         info!(
@@ -177,16 +181,13 @@ impl Decider {
             // Before the look, so that nothing that opens meanwhile is missed.
             let opened = self.0.opened.notified();
             let trials = self.0.windows().filter_map(|window| {
-                let (due, question) = window.breaker.lock().trial()?;
-                Some((due, question, window))
+                let (due, _) = window.breaker.lock().trial()?;
+                Some((due, window))
             });
             match trials.min_by_key(|(due, ..)| *due) {
-                Some((due, question, window)) => {
+                Some((due, window)) => {
                     tokio::select! {
-                        () = sleep_until(due) => {
-                            // Its outcome is the breaker's.
-                            let _ = self.0.ask(window, &question).await;
-                        }
+                        () = sleep_until(due) => self.0.try_again(window).await,
                         () = opened => {}
                     }
                 }
@@ -228,9 +229,15 @@ impl Decider {
         let now = Instant::now();
         let mut state = self.0.state.lock();
         state.cache.expire(now);
+        state.unanswered.expire(now);
         if let Some(kept) = state.cache.find(&question, now) {
             self.0.counters.decide(By::Cached);
             return Begun::Decided(Ok(kept.into()));
+        }
+        if let Some(kept) = state.unanswered.find(&question, now) {
+            self.0.counters.decide(By::Refused);
+            let retry_after = kept.until.saturating_duration_since(now);
+            return Begun::Decided(Err(Unavailable { retry_after }));
         }
         if let Some(ticket) = state.flights.join(&question) {
             self.0.counters.decide(By::Joined);
@@ -240,7 +247,7 @@ impl Decider {
             let kept = self.0.config.kept(Answer::of(false), now);
             return Begun::Decided(Ok(kept.into()));
         };
-        if let Some(retry_after) = window.breaker.lock().wait(now) {
+        if let Some(retry_after) = window.breaker.lock().wait(&question, now) {
             self.0.counters.decide(By::Refused);
             return Begun::Decided(Err(Unavailable { retry_after }));
         }
@@ -276,21 +283,72 @@ impl Shared {
                 }
                 Ok(kept.into())
             }
+            Err(AskError::Unanswered(_)) => {
+                if is_current {
+                    let until = Instant::now() + UNANSWERED_TTL;
+                    let kept = Kept {
+                        is_allowed: false,
+                        until,
+                        lapses_at: until,
+                    };
+                    state.unanswered.insert(&question, kept);
+                }
+                Err(Unavailable {
+                    retry_after: UNANSWERED_TTL,
+                })
+            }
             Err(_) => Err(Unavailable { retry_after: BUSY }),
         };
         drop(state);
         landing.tell(outcome);
     }
 
-    /// Asks once, in time, and tells the breaker.
+    /// Asks once its turn has come. That others are asked about first is nobody's failure.
     async fn ask(&self, window: &Window, question: &Question) -> Result<Answer, AskError> {
+        let turn = self.turn(window).await?;
+        let wait = window.breaker.lock().wait(question, Instant::now());
+        match wait {
+            // Those who had their turn first found nobody.
+            Some(_) => Err(AskError::Unreachable("known by now".to_owned())),
+            None => self.ask_now(window, turn, question).await,
+        }
+    }
+
+    /// Tries somebody who failed; what comes of it is the breaker's.
+    async fn try_again(&self, window: &Window) {
+        let Ok(turn) = self.turn(window).await else {
+            return;
+        };
+        let trial = window.breaker.lock().trial();
+        if let Some((_, question)) = trial {
+            // Whoever asked it was refused, and asks again.
+            let _ = self.ask_now(window, turn, &question).await;
+        }
+    }
+
+    async fn turn(&self, window: &Window) -> Result<Turn, AskError> {
+        let turn = timeout(TURN_WAIT_MAX, window.desk.source.turn()).await;
+        turn.map_err(|_| {
+            let busy = AskError::Busy(TURN_WAIT_MAX);
+            self.counters.unasked(&busy);
+            busy
+        })
+    }
+
+    /// Asks once, in time, and tells the breaker.
+    async fn ask_now(
+        &self,
+        window: &Window,
+        turn: Turn,
+        question: &Question,
+    ) -> Result<Answer, AskError> {
         let Window {
             name,
             desk,
             breaker,
         } = window;
         let begin = Instant::now();
-        let asked = timeout(desk.timeout, desk.source.ask(question)).await;
+        let asked = timeout(desk.timeout, desk.source.ask(turn, question)).await;
         let outcome = asked.unwrap_or(Err(AskError::TimedOut(desk.timeout)));
         let (took, policy) = (begin.elapsed(), desk.source.policy());
         match &outcome {
@@ -298,6 +356,17 @@ impl Shared {
                 self.counters.answered(answer.is_allowed, took);
                 if breaker.lock().succeed() {
                     info!(kind = %name, policy, "access can be asked for again");
+                }
+            }
+            Err(reason @ AskError::Unanswered(_)) => {
+                self.counters.failed(reason, took);
+                let (is_back, failure) = breaker.lock().refuse(Instant::now());
+                if is_back {
+                    info!(kind = %name, policy, "access can be asked for again");
+                }
+                if failure != Failure::Repeated {
+                    let tenant = &question.tenant;
+                    warn!(kind = %name, policy, %tenant, %reason, "access not told for one room");
                 }
             }
             Err(reason) => {
@@ -403,6 +472,11 @@ impl fmt::Debug for Decider {
 
 /// How many of many questions are under way at once.
 const AT_ONCE_MAX: usize = 16;
+/// How long a question waits for its turn, before its own time begins.
+const TURN_WAIT_MAX: Duration = Duration::from_secs(5);
+/// How long a question that has no answer is not put again, and how many of them are remembered.
+const UNANSWERED_TTL: Duration = Duration::from_secs(2);
+const UNANSWERED_MAX: usize = 10_000;
 /// The shortest time that an answer may ask to be kept.
 const TTL_MIN: Duration = Duration::from_millis(100);
 /// When to ask again after a failure, or when very many ask.

@@ -1,6 +1,7 @@
 //! Asks the CRM's backend, with a signature.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -13,7 +14,7 @@ use switchboard_outbound::{Client, Failed, InvalidRoots, Url};
 use tokio::sync::Semaphore;
 
 use crate::question::Question;
-use crate::source::{Answer, AskError, Source};
+use crate::source::{Answer, AskError, Source, Turn};
 
 /// When it was asked, in seconds since 1970.
 pub const TIMESTAMP: HeaderName = HeaderName::from_static("x-switchboard-timestamp");
@@ -26,8 +27,8 @@ pub struct Http {
     url: Url,
     key: hmac::Key,
     clock: Clock,
-    /// Whoever waits for its turn waits here, within the time of its question.
-    turns: Semaphore,
+    /// Whoever waits for its turn waits here, before the time of its question.
+    turns: Arc<Semaphore>,
 }
 
 /// Where the backend is, and what it shares with us.
@@ -81,7 +82,7 @@ impl Http {
             url: config.url,
             key: hmac::Key::new(hmac::HMAC_SHA256, &config.secret),
             clock,
-            turns: Semaphore::new(config.questions_max),
+            turns: Arc::new(Semaphore::new(config.questions_max)),
         })
     }
 
@@ -105,7 +106,12 @@ impl Source for Http {
         "http"
     }
 
-    async fn ask(&self, question: &Question) -> Result<Answer, AskError> {
+    async fn turn(&self) -> Turn {
+        let turn = Arc::clone(&self.turns).acquire_owned().await;
+        turn.expect("the turns are never closed").into()
+    }
+
+    async fn ask(&self, _turn: Turn, question: &Question) -> Result<Answer, AskError> {
         let body = serde_json::to_vec(&Body {
             user: question.user.as_str(),
             tenant: question.tenant.as_str(),
@@ -114,14 +120,19 @@ impl Source for Http {
             id: question.id(),
         });
         let body = Bytes::from(body.expect("texts are JSON"));
-        let _turn = self.turns.acquire().await;
         let headers = self.headers(&body);
         let response = self.client.post(&self.url, headers, body).await?;
         if response.status != StatusCode::OK {
-            return Err(AskError::Invalid(format!("status {}", response.status)));
+            let status = format!("status {}", response.status);
+            return Err(if ABOUT_THE_QUESTION.contains(&response.status) {
+                AskError::Unanswered(status)
+            } else {
+                AskError::Invalid(status)
+            });
         }
-        let reply: Reply = serde_json::from_slice(&response.body)
-            .map_err(|_| AskError::Invalid("the body is no {\"allow\": true or false}".into()))?;
+        let reply: Reply = serde_json::from_slice(&response.body).map_err(|_| {
+            AskError::Unanswered("the body is no {\"allow\": true or false}".into())
+        })?;
         Ok(Answer {
             is_allowed: reply.allow,
             ttl: reply.ttl_ms.map(Duration::from_millis),
@@ -133,7 +144,7 @@ impl From<Failed> for AskError {
     fn from(failed: Failed) -> Self {
         match failed {
             Failed::TimedOut(timeout) => Self::TimedOut(timeout),
-            Failed::BodyTooLong { .. } => Self::Invalid(failed.to_string()),
+            Failed::BodyTooLong { .. } => Self::Unanswered(failed.to_string()),
             other => Self::Unreachable(other.to_string()),
         }
     }
@@ -174,8 +185,18 @@ fn sign(key: &hmac::Key, timestamp: &str, body: &[u8]) -> String {
 }
 
 const HEX: [u8; 16] = *b"0123456789abcdef";
-/// An answer is a few words.
-const BODY_LEN_MAX: usize = 4 * 1024;
+/// Statuses by which a backend says that it does not know what it is asked about, or cannot
+/// answer that. Every other one is about the backend, or about who we are to it.
+const ABOUT_THE_QUESTION: [StatusCode; 5] = [
+    StatusCode::BAD_REQUEST,
+    StatusCode::NOT_FOUND,
+    StatusCode::CONFLICT,
+    StatusCode::GONE,
+    StatusCode::UNPROCESSABLE_ENTITY,
+];
+/// An answer is a few words; a page that comes with another status is longer, and is read for the
+/// status.
+const BODY_LEN_MAX: usize = 64 * 1024;
 
 #[cfg(test)]
 mod tests {

@@ -24,5 +24,5 @@ pub use counters::Counts;
 pub use decider::{Config, Decider, Desk, Unavailable, Verdict};
 pub use http::{Http, HttpConfig};
 pub use question::{Question, Selected, Selection, kind};
-pub use source::{Answer, AskError, Source};
+pub use source::{Answer, AskError, Source, Turn};
 pub use sql::{Database, InvalidUrl, OpenError, Sql, SqlConfig, SqlUrl};

@@ -19,7 +19,7 @@ use async_trait::async_trait;
 use self::postgres::Postgres;
 use self::sqlite::Sqlite;
 use crate::question::Question;
-use crate::source::{Answer, AskError, Source};
+use crate::source::{Answer, AskError, Source, Turn};
 
 pub use self::postgres::OpenError;
 
@@ -123,10 +123,17 @@ impl Source for Sql {
         "sql"
     }
 
-    async fn ask(&self, question: &Question) -> Result<Answer, AskError> {
+    async fn turn(&self) -> Turn {
+        match &self.database.0 {
+            Kind::Postgres(postgres) => postgres.turn().await,
+            Kind::Sqlite(sqlite) => sqlite.turn().await,
+        }
+    }
+
+    async fn ask(&self, turn: Turn, question: &Question) -> Result<Answer, AskError> {
         let is_allowed = match &self.database.0 {
-            Kind::Postgres(postgres) => postgres.ask(&self.query, question).await?,
-            Kind::Sqlite(sqlite) => sqlite.ask(&self.query, question).await?,
+            Kind::Postgres(postgres) => postgres.ask(turn, &self.query, question).await?,
+            Kind::Sqlite(sqlite) => sqlite.ask(turn, &self.query, question).await?,
         };
         Ok(Answer::of(is_allowed))
     }

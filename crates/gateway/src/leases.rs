@@ -35,7 +35,23 @@ type Key = (Instant, u64);
 pub(crate) struct Lease {
     session: Arc<Session>,
     room: Room,
+    times: Times,
+}
+
+/// When something is to be done about a lease.
+#[derive(Clone, Copy, Debug)]
+struct Times {
+    /// When it is to be asked about.
+    due: Instant,
+    /// How long it was to hold when it was made.
+    ttl: Duration,
     lapses_at: Instant,
+}
+
+/// That leases fall behind, said once in a while.
+#[derive(Debug, Default)]
+struct Delays {
+    said_at: Option<Instant>,
 }
 
 impl Leases {
@@ -50,7 +66,11 @@ impl Leases {
         let lease = Lease {
             session: Arc::clone(session),
             room: room.clone(),
-            lapses_at: term.lapses_at,
+            times: Times {
+                due,
+                ttl: term.until.saturating_duration_since(now),
+                lapses_at: term.lapses_at,
+            },
         };
         self.by_due.insert(key, lease);
         let rooms = self.by_session.entry(address(session)).or_default();
@@ -103,6 +123,35 @@ impl Leases {
     }
 }
 
+impl Times {
+    /// Whether it has been waiting for so long that the yes counts no more, whatever would be
+    /// answered. Who comes in time is asked about once more, also where the yes ends with its lease.
+    fn has_lapsed(&self, now: Instant) -> bool {
+        now >= self.lapses_at.max(self.due + LATE_MAX)
+    }
+
+    /// How much too late it is, if that is more than it was to hold.
+    fn overdue(&self, now: Instant) -> Option<Duration> {
+        let late = now.saturating_duration_since(self.due);
+        (late > self.ttl.max(LATE_MIN)).then_some(late)
+    }
+}
+
+impl Delays {
+    /// Takes a lease whose turn has come; returns how late it is, if that is to be said.
+    fn note(&mut self, times: Times, now: Instant) -> Option<Duration> {
+        let late = times.overdue(now)?;
+        let is_said = self
+            .said_at
+            .is_some_and(|at| now.saturating_duration_since(at) < SAY_INTERVAL);
+        if is_said {
+            return None;
+        }
+        self.said_at = Some(now);
+        Some(late)
+    }
+}
+
 impl Lane {
     /// Has the rooms of `terms` asked about again in time.
     pub(crate) fn hold(&self, session: &Arc<Session>, terms: &[(Room, Term)]) {
@@ -134,6 +183,7 @@ impl Recovery {
         let mut ticks = interval(TICK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut under_way = JoinSet::new();
+        let mut delays = Delays::default();
         loop {
             ticks.tick().await;
             for lane in lanes {
@@ -141,6 +191,10 @@ impl Recovery {
                 for lease in due {
                     while under_way.len() >= AT_ONCE_MAX {
                         under_way.join_next().await;
+                    }
+                    if let Some(late) = delays.note(lease.times, Instant::now()) {
+                        let late_ms = late.as_millis();
+                        warn!(partition = %lane.partition, late_ms, "rights are asked about too late");
                     }
                     let recovery = self.clone();
                     under_way.spawn(async move { recovery.renew_lease(lease).await });
@@ -154,12 +208,20 @@ impl Recovery {
         let Lease {
             session,
             room,
-            lapses_at,
+            times,
         } = lease;
         if session.handle.is_closed() || !session.is_in(&room) {
             return;
         }
+        let lapses_at = times.lapses_at;
         let (renewals, identity) = (session.renewals(), session.identity());
+        if times.has_lapsed(Instant::now()) {
+            // Asking takes its time too, and the room was heard for too long already.
+            warn!(socket = %session.socket_id(), room = room.name(), "a right lapsed unasked");
+            self.leave(&session, room, renewals, Left::Unavailable)
+                .await;
+            return;
+        }
         let reason = match self.access.grant(&identity, room.clone()).await {
             Ok(granted) => {
                 let term = granted.term.map(|term| (room, term));
@@ -180,9 +242,13 @@ impl Recovery {
                 Left::Unavailable
             }
         };
+        self.leave(&session, room, renewals, reason).await;
+    }
+
+    async fn leave(&self, session: &Arc<Session>, room: Room, renewals: u32, reason: Left) {
         let left = session.withdraw(&[room], renewals);
-        if say_left(&session, &left, reason) {
-            self.write(&session).await;
+        if say_left(session, &left, reason) {
+            self.write(session).await;
         }
     }
 }
@@ -205,10 +271,17 @@ const GOLDEN: u64 = 0x9E37_79B9_7F4A_7C15;
 const SPREAD_PART: u32 = 8;
 /// How often it is looked what has ended.
 const TICK: Duration = Duration::from_millis(100);
-/// How many leases are taken at a time, and how many are asked about at once: few, so that
-/// clients who wait come first.
+/// How many leases are taken at a time, and how many are asked about at once: as many as a backend
+/// is asked at once, so that a slow one is no reason to fall behind, and few beside all the
+/// questions that clients may have under way.
 const DUE_MAX: usize = 256;
-const AT_ONCE_MAX: usize = 8;
+const AT_ONCE_MAX: usize = 32;
+/// How late a lease may be asked about though its yes has ended.
+const LATE_MAX: Duration = Duration::from_secs(5);
+/// Less is never too late.
+const LATE_MIN: Duration = Duration::from_secs(1);
+/// How often it is said that leases fall behind.
+const SAY_INTERVAL: Duration = Duration::from_secs(10);
 /// How long it is waited until somebody who could not be asked is asked again about a lease.
 const PAUSE: Duration = Duration::from_secs(5);
 
@@ -225,5 +298,44 @@ mod tests {
 
         let is_even = counts.iter().all(|count| (98..=102).contains(count));
         assert!(is_even, "{counts:?}");
+    }
+
+    #[test]
+    fn a_lease_that_waited_beyond_its_end_has_lapsed_before_anybody_is_asked() {
+        let now = Instant::now();
+        let at = |seconds| now + Duration::from_secs(seconds);
+        let lapsing_at = |seconds| Times {
+            lapses_at: at(seconds),
+            ..times(now, 60)
+        };
+
+        assert!(!lapsing_at(600).has_lapsed(at(599)));
+        assert!(lapsing_at(600).has_lapsed(at(600)));
+        // It ends when it is due: there is time for one more question.
+        assert!(!lapsing_at(60).has_lapsed(at(60)));
+        assert!(lapsing_at(60).has_lapsed(at(60) + LATE_MAX));
+    }
+
+    #[test]
+    fn leases_that_fall_behind_are_spoken_of_once_in_a_while() {
+        let now = Instant::now();
+        let at = |seconds| now + Duration::from_secs(seconds);
+        let (lease, mut delays) = (times(now, 20), Delays::default());
+
+        assert_eq!(delays.note(lease, at(40)), None);
+        assert_eq!(delays.note(lease, at(41)), Some(Duration::from_secs(21)));
+        assert_eq!(delays.note(lease, at(45)), None);
+        assert_eq!(delays.note(lease, at(51)), Some(Duration::from_secs(31)));
+        // A tick is no delay, however short the lease was.
+        assert_eq!(delays.note(times(now, 0), now + TICK), None);
+    }
+
+    fn times(now: Instant, ttl_s: u64) -> Times {
+        let ttl = Duration::from_secs(ttl_s);
+        Times {
+            due: now + ttl,
+            ttl,
+            lapses_at: now + ttl * 10,
+        }
     }
 }

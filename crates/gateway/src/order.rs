@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use switchboard_event::{Event, Invalidation, Order, Revocation, Room, TenantId};
+use tokio::task::JoinSet;
 use tracing::{debug, error, info, warn};
 
 use crate::audit::{self, Left};
@@ -89,9 +90,12 @@ impl Recovery {
         }
         let recovery = self.clone();
         tokio::spawn(async move {
-            for session in sessions {
-                recovery.decide_again(&session, &invalidation).await;
-            }
+            a_few_at_once(sessions, SESSIONS_AT_ONCE_MAX, |session| {
+                let recovery = recovery.clone();
+                let invalidation = invalidation.clone();
+                async move { recovery.decide_again(&session, &invalidation).await }
+            })
+            .await;
         });
     }
 
@@ -147,4 +151,54 @@ pub(crate) fn say_left(session: &Session, left: &[Room], reason: Left) -> bool {
     debug!(%socket, rooms = left.len(), code, "taken out of rooms");
     session.tell_left(left, code);
     true
+}
+
+/// Does `work` with each of `items`, in their order, but with at most `count_max` at once.
+async fn a_few_at_once<T, F>(items: Vec<T>, count_max: usize, mut work: impl FnMut(T) -> F)
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    let mut under_way = JoinSet::new();
+    for item in items {
+        while under_way.len() >= count_max {
+            under_way.join_next().await;
+        }
+        under_way.spawn(work(item));
+    }
+    while under_way.join_next().await.is_some() {}
+}
+
+/// How many sessions are decided about at once. Each asks up to 16 questions at a time: together no
+/// more than a quarter of those that may be under way, and so few that each has its turn in time.
+const SESSIONS_AT_ONCE_MAX: usize = 16;
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::time::Duration;
+
+    use tokio::time::{Instant, sleep};
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn many_sessions_do_not_wait_for_each_other_but_are_decided_a_few_at_once() {
+        let begin = Instant::now();
+        let (now, most) = (Arc::<AtomicUsize>::default(), Arc::<AtomicUsize>::default());
+        let work = |_| {
+            let (now, most) = (Arc::clone(&now), Arc::clone(&most));
+            async move {
+                most.fetch_max(now.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+                sleep(Duration::from_millis(300)).await;
+                now.fetch_sub(1, Ordering::SeqCst);
+            }
+        };
+
+        a_few_at_once((0..20).collect(), SESSIONS_AT_ONCE_MAX, work).await;
+        assert_eq!(begin.elapsed(), Duration::from_millis(600));
+        a_few_at_once((0..200).collect(), SESSIONS_AT_ONCE_MAX, work).await;
+
+        assert_eq!(most.load(Ordering::SeqCst), SESSIONS_AT_ONCE_MAX);
+        assert_eq!(now.load(Ordering::SeqCst), 0);
+    }
 }

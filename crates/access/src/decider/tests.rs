@@ -5,12 +5,12 @@ use std::time::Duration;
 use async_trait::async_trait;
 use parking_lot::Mutex;
 use switchboard_event::RoomKind;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore};
 use tokio::time::{Instant, advance};
 
 use super::{Config, Decider, Desk, Unavailable, Verdict};
 use crate::question::{Question, Selected, Selection};
-use crate::source::{Answer, AskError, Source};
+use crate::source::{Answer, AskError, Source, Turn};
 
 #[tokio::test(start_paused = true)]
 async fn an_answer_is_asked_for_once_until_it_ends_and_a_no_ends_sooner() {
@@ -284,6 +284,86 @@ async fn beyond_the_limit_nobody_waits() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn waiting_for_a_turn_takes_nothing_of_a_questions_time_and_is_nobodys_failure() {
+    let (decider, crm) = decider();
+    crm.take_turns(1);
+    crm.take(TIMEOUT * 3 / 5);
+    let begin = Instant::now();
+
+    let rooms = (0..8).map(|id| question(&format!("contact:{id}")));
+    let outcomes = decider.decide_all(rooms).await;
+
+    // Each has its turn when the one before is answered, and then all of its time.
+    let answered = outcomes.iter().filter(|outcome| outcome.is_ok()).count();
+    assert_eq!(answered, 3, "{outcomes:?}");
+    assert!(begin.elapsed() <= TIMEOUT + super::TURN_WAIT_MAX);
+    assert_eq!(decider.degraded(), None);
+    assert_eq!(decider.counts().questions["busy"], 5);
+    assert_eq!(decider.counts().in_flight, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_question_without_an_answer_is_refused_alone_and_not_put_again_at_once() {
+    let (decider, crm) = decider();
+    crm.allow("contact:1");
+    crm.know_nothing_of("contact:nobody");
+
+    for _ in 0..10 {
+        let refused = decide(&decider, "contact:nobody").await.unwrap_err();
+        assert_eq!(refused.retry_after, super::UNANSWERED_TTL);
+    }
+    assert_eq!(crm.asked("contact:nobody"), 1);
+    for _ in 0..10 {
+        advance(super::UNANSWERED_TTL).await;
+        decide(&decider, "contact:nobody").await.unwrap_err();
+    }
+    assert_eq!(crm.asked("contact:nobody"), 11);
+    decider.invalidate(&everything());
+    decide(&decider, "contact:nobody").await.unwrap_err();
+    assert_eq!(crm.asked("contact:nobody"), 12);
+
+    assert_eq!(decider.degraded(), None);
+    assert!(is_allowed(&decider, "contact:1").await);
+    assert_eq!(decider.counts().questions["unanswered"], 12);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_never_gets_an_answer_keeps_nobody_else_from_being_asked_again() {
+    let (decider, crm) = decider();
+    tokio::spawn({
+        let decider = decider.clone();
+        async move { decider.run().await }
+    });
+    crm.allow("contact:9");
+    crm.hang_for("contact:bad");
+    for _ in 0..3 {
+        decide(&decider, "contact:bad").await.unwrap_err();
+    }
+    assert!(decider.degraded().is_some());
+
+    decide(&decider, "contact:9").await.unwrap_err();
+    tokio::time::sleep(Duration::from_secs(10)).await;
+
+    assert_eq!(decider.degraded(), None);
+    assert!(is_allowed(&decider, "contact:9").await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_still_waits_for_a_turn_is_refused_when_nobody_answers() {
+    let (decider, crm) = decider();
+    crm.take_turns(1);
+    crm.take(Duration::from_millis(100));
+    crm.fail();
+
+    let rooms = (0..10).map(|id| question(&format!("contact:{id}")));
+    let outcomes = decider.decide_all(rooms).await;
+
+    assert!(outcomes.iter().all(Result::is_err));
+    let asked: usize = (0..10).map(|id| crm.asked(&format!("contact:{id}"))).sum();
+    assert_eq!(asked, 3);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_source_that_panics_is_one_without_an_answer() {
     let (decider, crm) = decider();
     crm.panic_next();
@@ -298,6 +378,7 @@ async fn a_source_that_panics_is_one_without_an_answer() {
 #[derive(Debug, Default)]
 struct Crm {
     script: Mutex<Script>,
+    turns: Mutex<Option<Arc<Semaphore>>>,
     asked: Notify,
     released: Notify,
 }
@@ -308,6 +389,10 @@ struct Script {
     asked: HashMap<String, usize>,
     is_held: bool,
     is_failing: bool,
+    /// Rooms that it has no answer about.
+    unknown: Vec<String>,
+    /// The room that it never answers about.
+    hanging: Option<String>,
     panics: bool,
     takes: Duration,
     at_once: usize,
@@ -356,8 +441,20 @@ impl Crm {
         self.script.lock().is_failing = false;
     }
 
+    fn hang_for(&self, room: &str) {
+        self.script.lock().hanging = Some(room.to_owned());
+    }
+
+    fn know_nothing_of(&self, room: &str) {
+        self.script.lock().unknown.push(room.to_owned());
+    }
+
     fn panic_next(&self) {
         self.script.lock().panics = true;
+    }
+
+    fn take_turns(&self, turns: usize) {
+        *self.turns.lock() = Some(Arc::new(Semaphore::new(turns)));
     }
 
     fn take(&self, time: Duration) {
@@ -383,7 +480,15 @@ impl Source for Crm {
         "scripted"
     }
 
-    async fn ask(&self, question: &Question) -> Result<Answer, AskError> {
+    async fn turn(&self) -> Turn {
+        let turns = self.turns.lock().clone();
+        match turns {
+            Some(turns) => turns.acquire_owned().await.unwrap().into(),
+            None => Turn::free(),
+        }
+    }
+
+    async fn ask(&self, _turn: Turn, question: &Question) -> Result<Answer, AskError> {
         let room = question.room.name();
         let (answer, takes) = {
             let mut script = self.script.lock();
@@ -399,9 +504,16 @@ impl Source for Crm {
         if self.script.lock().is_held {
             released.await;
         }
+        let hangs = self.script.lock().hanging.as_deref() == Some(room);
+        if hangs {
+            std::future::pending::<()>().await;
+        }
         tokio::time::sleep(takes).await;
         let mut script = self.script.lock();
         script.at_once -= 1;
+        if script.unknown.iter().any(|unknown| unknown == room) {
+            return Err(AskError::Unanswered("told to".to_owned()));
+        }
         if script.is_failing {
             return Err(AskError::Unreachable("told to".to_owned()));
         }

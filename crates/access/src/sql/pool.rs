@@ -4,8 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::Semaphore;
 use tokio::time::Instant;
+
+use crate::source::Turn;
 
 /// A bounded pool: whoever holds a permit may have one connection, kept or new.
 ///
@@ -33,9 +35,10 @@ impl<C> Pool<C> {
     }
 
     /// Waits for a turn, in the order of asking.
-    pub(super) async fn turn(&self) -> OwnedSemaphorePermit {
+    pub(super) async fn turn(&self) -> Turn {
         let turn = Arc::clone(&self.permits).acquire_owned().await;
         turn.expect("the semaphore of a pool is never closed")
+            .into()
     }
 
     /// A kept connection, the one last used; for holders of a turn.

@@ -21,7 +21,7 @@ use tracing::debug;
 use super::pool::{Pool, Pooled};
 use super::{COLUMN, parameters};
 use crate::question::Question;
-use crate::source::AskError;
+use crate::source::{AskError, Turn};
 
 /// A Postgres database and the connections to it, which read only.
 #[derive(Debug)]
@@ -61,6 +61,8 @@ enum QueryError {
     Database(Error),
     Column,
     Parameters(usize),
+    /// It fails for what was bound, by its code.
+    Row(Box<str>),
 }
 
 impl Postgres {
@@ -89,18 +91,23 @@ impl Postgres {
         })
     }
 
+    /// Waits for a connection that may be used.
+    pub(super) async fn turn(&self) -> Turn {
+        self.pool.turn().await
+    }
+
     /// Puts `query` once, and a second time if it was a kept connection that broke.
     pub(super) async fn ask(
         &self,
+        _turn: Turn,
         query: &Arc<str>,
         question: &Question,
     ) -> Result<bool, AskError> {
-        let _turn = self.pool.turn().await;
         if let Some(mut kept) = self.pool.take() {
             match kept.connection.ask(query, question).await {
-                Ok(is_allowed) => {
+                answer @ (Ok(_) | Err(QueryError::Row(_))) => {
                     self.pool.put(kept);
-                    return Ok(is_allowed);
+                    return Ok(answer?);
                 }
                 Err(error) if error.is_of_the_connection() => {
                     debug!(error = %AskError::from(error), "a connection to Postgres broke");
@@ -109,9 +116,11 @@ impl Postgres {
             }
         }
         let mut new = Pooled::new(self.connect().await?);
-        let is_allowed = new.connection.ask(query, question).await?;
-        self.pool.put(new);
-        Ok(is_allowed)
+        let answer = new.connection.ask(query, question).await;
+        if matches!(answer, Ok(_) | Err(QueryError::Row(_))) {
+            self.pool.put(new);
+        }
+        Ok(answer?)
     }
 
     async fn connect(&self) -> Result<Connection, AskError> {
@@ -153,7 +162,11 @@ impl Connection {
             Ok(row) => Ok(row.is_some_and(|row| is_yes(&row))),
             // An id that is none for the CRM (letters where it has numbers) is nobody's.
             Err(error) if is_about_data(&error) => Ok(false),
-            Err(error) => Err(QueryError::Database(error)),
+            Err(error) => Err(match error.code() {
+                // Without its words: they may be the operator's, and repeat what was bound.
+                Some(state) if is_about_row(state) => QueryError::Row(state.code().into()),
+                _ => QueryError::Database(error),
+            }),
         }
     }
 
@@ -192,7 +205,7 @@ impl QueryError {
     /// Whether another connection might do: this one broke, or the server ended it.
     fn is_of_the_connection(&self) -> bool {
         match self {
-            Self::Column | Self::Parameters(_) => false,
+            Self::Column | Self::Parameters(_) | Self::Row(_) => false,
             Self::Database(error) => match error.code() {
                 // 57P01 to 57P05: ended by the server; 26000, 0A000: what was prepared is gone.
                 Some(state) => {
@@ -209,6 +222,7 @@ impl QueryError {
 impl From<QueryError> for AskError {
     fn from(error: QueryError) -> Self {
         match error {
+            QueryError::Row(code) => Self::Unanswered(format!("the query failed ({code})")),
             QueryError::Column => Self::Invalid(COLUMN.to_owned()),
             QueryError::Parameters(count) => Self::Invalid(format!(
                 "the query has {count} parameters, and only $1, $2 and $3 are bound"
@@ -282,6 +296,12 @@ fn is_about_data(error: &Error) -> bool {
     error
         .code()
         .is_some_and(|state| state.code().starts_with("22"))
+}
+
+/// Class 21, a second row where there may be one, and class P0, what the CRM's own functions raise:
+/// so it is for one row or id, and not for all.
+fn is_about_row(state: &SqlState) -> bool {
+    state.code().starts_with("21") || state.code().starts_with("P0")
 }
 
 /// What the database said of itself or of the query, with its code. Errors that would repeat what

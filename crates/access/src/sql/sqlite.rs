@@ -12,7 +12,7 @@ use tokio::task::spawn_blocking;
 use super::pool::{Pool, Pooled};
 use super::{COLUMN, parameters};
 use crate::question::Question;
-use crate::source::AskError;
+use crate::source::{AskError, Turn};
 
 /// A SQLite file and the connections to it, which read only.
 #[derive(Debug)]
@@ -46,12 +46,17 @@ impl Sqlite {
         }
     }
 
+    /// Waits for a thread and a connection that may be used.
+    pub(super) async fn turn(&self) -> Turn {
+        self.pool.turn().await
+    }
+
     pub(super) async fn ask(
         &self,
+        turn: Turn,
         query: &Arc<str>,
         question: &Question,
     ) -> Result<bool, AskError> {
-        let turn = self.pool.turn().await;
         let (pool, path, busy_timeout) = (
             Arc::clone(&self.pool),
             Arc::clone(&self.path),
@@ -75,7 +80,7 @@ impl Sqlite {
             let answer = answer(&pooled.connection, &query, &question);
             // A late word must not stop the query of the next one.
             *stage.lock() = Stage::Idle;
-            if answer.is_ok() {
+            if matches!(answer, Ok(_) | Err(AskError::Unanswered(_))) {
                 pool.put(pooled);
             }
             answer
@@ -130,15 +135,32 @@ fn answer(connection: &Connection, query: &str, question: &Question) -> Result<b
         }
     }
     let mut rows = statement.raw_query();
-    match rows.next().map_err(|error| failed(&error))? {
+    match rows.next().map_err(|error| failed_at_row(&error))? {
         None => Ok(false),
         Some(row) => match row.get_ref(0).map_err(|error| failed(&error))? {
             ValueRef::Null => Ok(false),
             ValueRef::Integer(number) => Ok(number != 0),
+            // A column has no type here; each row has its own.
             ValueRef::Real(_) | ValueRef::Text(_) | ValueRef::Blob(_) => {
-                Err(AskError::Invalid(COLUMN.to_owned()))
+                Err(AskError::Unanswered(COLUMN.to_owned()))
             }
         },
+    }
+}
+
+/// A query that could be prepared may fail for one row or id: a number too large, JSON that is
+/// none. Only the kind of the error is said: its words may repeat what was bound.
+fn failed_at_row(error: &Error) -> AskError {
+    match error.sqlite_error() {
+        Some(kind)
+            if matches!(
+                kind.code,
+                ErrorCode::Unknown | ErrorCode::TooBig | ErrorCode::TypeMismatch
+            ) =>
+        {
+            AskError::Unanswered(kind.to_string())
+        }
+        _ => failed(error),
     }
 }
 
@@ -216,12 +238,28 @@ mod tests {
             let is_expected = match query {
                 // What nobody binds is null.
                 "select 1 where $4 = 1" => answer == Ok(false),
+                "select 'yes'" => matches!(answer, Err(AskError::Unanswered(_))),
                 _ => matches!(answer, Err(AskError::Invalid(_))),
             };
             assert!(is_expected, "{query}: {answer:?}");
         }
         let count = "select count(*) from members";
         assert_eq!(ask(&sqlite, count, "ana", "1").await, Ok(true));
+    }
+
+    #[tokio::test]
+    async fn a_query_that_fails_for_one_id_has_no_answer_to_that_question() {
+        let (_directory, sqlite) = database();
+        for query in [
+            "select json_extract($3, '$.a') is null",
+            "select abs(iif($3 = '{}', 1, -9223372036854775807 - 1)) = 1",
+        ] {
+            let answer = ask(&sqlite, query, "ana", "oops").await;
+
+            assert!(matches!(answer, Err(AskError::Unanswered(_))), "{answer:?}");
+            assert!(!format!("{answer:?}").contains("oops"), "{answer:?}");
+            assert_eq!(ask(&sqlite, query, "ana", "{}").await, Ok(true), "{query}");
+        }
     }
 
     #[tokio::test]
@@ -259,7 +297,9 @@ mod tests {
             user: user.parse().unwrap(),
             room: format!("contact:{id}").parse().unwrap(),
         };
-        sqlite.ask(&query.into(), &question).await
+        sqlite
+            .ask(sqlite.turn().await, &query.into(), &question)
+            .await
     }
 
     fn database() -> (tempfile::TempDir, Sqlite) {

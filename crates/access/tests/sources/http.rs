@@ -11,7 +11,7 @@ use tokio::net::TcpListener;
 async fn a_question_is_posted_with_its_time_and_its_signature() {
     let backend = Backend::start(r#"{"allow":true,"ttlMs":1500}"#, "200 OK").await;
 
-    let answer = backend.http().ask(&question("whatsapp:1:link")).await;
+    let answer = ask(&backend.http(), "whatsapp:1:link").await;
 
     let expected = Answer {
         is_allowed: true,
@@ -47,28 +47,51 @@ async fn a_question_is_posted_with_its_time_and_its_signature() {
 #[tokio::test]
 async fn whatever_is_no_plain_answer_is_neither_a_yes_nor_a_no() {
     for (body, status) in [
+        (r#"{"allow":true}"#, "401 Unauthorized"),
         (r#"{"allow":true}"#, "403 Forbidden"),
+        (r#"{"allow":true}"#, "429 Too Many Requests"),
         (r#"{"allow":true}"#, "201 Created"),
         (r#"{"allow":true}"#, "302 Found"),
         (r#"{"allow":true}"#, "500 Internal Server Error"),
-        ("true", "200 OK"),
-        ("", "200 OK"),
-        (r#"{"allow":"yes"}"#, "200 OK"),
-        ("<html>", "200 OK"),
     ] {
         let backend = Backend::start(body, status).await;
 
-        let answer = backend.http().ask(&question("contact:1")).await;
+        let answer = ask(&backend.http(), "contact:1").await;
 
         assert!(
             matches!(answer, Err(AskError::Invalid(_))),
             "{body} {status}: {answer:?}"
         );
     }
-    let long = format!(r#"{{"allow":true,"x":"{}"}}"#, "x".repeat(8 * 1024));
-    let backend = Backend::start(&long, "200 OK").await;
-    let answer = backend.http().ask(&question("contact:1")).await;
-    assert!(matches!(answer, Err(AskError::Invalid(_))), "{answer:?}");
+}
+
+#[tokio::test]
+async fn what_is_wrong_with_one_question_is_said_of_that_question_only() {
+    let yes = r#"{"allow":true}"#;
+    let page = "x".repeat(32 * 1024);
+    let long = format!(r#"{{"allow":true,"x":"{}"}}"#, "x".repeat(80 * 1024));
+    for (body, status) in [
+        (yes, "400 Bad Request"),
+        (yes, "404 Not Found"),
+        (&page, "404 Not Found"),
+        (yes, "409 Conflict"),
+        (yes, "410 Gone"),
+        (yes, "422 Unprocessable Content"),
+        ("true", "200 OK"),
+        ("", "200 OK"),
+        (r#"{"allow":"yes"}"#, "200 OK"),
+        ("<html>", "200 OK"),
+        (&long, "200 OK"),
+    ] {
+        let backend = Backend::start(body, status).await;
+
+        let answer = ask(&backend.http(), "contact:1").await;
+
+        assert!(
+            matches!(answer, Err(AskError::Unanswered(_))),
+            "{status}: {answer:?}"
+        );
+    }
 }
 
 #[tokio::test]
@@ -77,7 +100,7 @@ async fn nobody_there_cannot_be_reached() {
     let http = backend.http();
     backend.stop().await;
 
-    let answer = http.ask(&question("contact:1")).await;
+    let answer = ask(&http, "contact:1").await;
 
     assert!(
         matches!(answer, Err(AskError::Unreachable(_))),
@@ -134,6 +157,10 @@ impl Backend {
         let now = || Timestamp::from_millis(1_700_000_000_999);
         Http::new(config, Clock::new(now)).unwrap()
     }
+}
+
+async fn ask(http: &Http, room: &str) -> Result<Answer, AskError> {
+    http.ask(http.turn().await, &question(room)).await
 }
 
 fn question(room: &str) -> Question {

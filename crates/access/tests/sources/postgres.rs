@@ -20,7 +20,8 @@ async fn the_first_row_says_yes_or_no() {
         assert_eq!(ask(&by_member, "ana", "1").await, Ok(true));
         assert_eq!(ask(&by_member, "ana", "2").await, Ok(false));
         assert_eq!(ask(&by_member, "eve", "1").await, Ok(false));
-        let other = by_member.ask(&question("ana", "other", "1")).await;
+        let turn = by_member.turn().await;
+        let other = by_member.ask(turn, &question("ana", "other", "1")).await;
         assert_eq!(other, Ok(Answer::of(false)));
     }
     for (query, is_allowed) in [
@@ -104,6 +105,29 @@ async fn a_query_that_is_no_question_or_writes_is_no_answer() {
         );
     }
     assert_eq!(cluster.ask("select count(*) from members"), "1");
+}
+
+#[tokio::test]
+async fn a_query_that_fails_for_one_id_has_no_answer_to_that_question() {
+    let cluster = Cluster::start("");
+    cluster.run(
+        "create function room(id text) returns boolean language plpgsql as
+         $$ begin if id = 'oops' then raise 'no room %', id; end if; return true; end $$",
+    );
+    let queries = [
+        "select room($3)",
+        "select (select true from generate_series(1, case when $3 = 'oops' then 2 else 1 end))",
+    ];
+    let asked = queries.map(|query| sql(&cluster.url(), query));
+    for (query, sql) in queries.iter().zip(&asked) {
+        let answer = ask(sql, "ana", "oops").await;
+
+        assert!(matches!(answer, Err(AskError::Unanswered(_))), "{answer:?}");
+        assert!(!format!("{answer:?}").contains("oops"), "{answer:?}");
+        assert_eq!(ask(sql, "ana", "1").await, Ok(true), "{query}");
+    }
+    // It costs no connection either.
+    assert_eq!(connections(&cluster), "2");
 }
 
 #[tokio::test]
@@ -241,7 +265,7 @@ async fn with_tls_the_certificate_is_verified_and_without_it_nothing_is_sent() {
 }
 
 async fn ask(sql: &Sql, user: &str, id: &str) -> Result<bool, AskError> {
-    let answer = sql.ask(&question(user, "acme", id)).await;
+    let answer = sql.ask(sql.turn().await, &question(user, "acme", id)).await;
     answer.map(|answer| answer.is_allowed)
 }
 
