@@ -7,10 +7,12 @@ import { after, test } from 'node:test';
 
 import { leaks } from './harness/secrets.js';
 import { startServer } from './harness/server.js';
+import { ADMINISTRATORS } from './harness/settings.js';
 import { until } from './harness/until.js';
 
 const server = await startServer({
   settings: {
+    producers: ADMINISTRATORS,
     log: { audit: 'audit.log', level: 'info' },
     server: { trusted_proxies: ['127.0.0.1'] },
     limits: { events: '1/h burst 3', refusals: '1/h burst 2' },
@@ -57,6 +59,25 @@ test('who connects, joins, is refused, leaves and goes is written down', async (
     assert.deepEqual([line.tenant, line.client, line.socket], ['acme', '203.0.113.7', id]);
     assert.ok(!Number.isNaN(Date.parse(line.timestamp)));
   }
+});
+
+test('a token that is renewed, a room that is taken and a user who is revoked are written down', async () => {
+  const client = await server.connect({ user: 'rex', rooms: ['contact:1'], transports: ['websocket'] });
+  await client.subscribe('contact:1');
+  assert.equal((await client.request('session:refresh', { token: 'nonsense' })).ok, false);
+
+  await server.ordered('/v1/revocations', { user: 'rex', room: 'contact:1' });
+  await server.ordered('/v1/revocations', { user: 'rex' });
+
+  await until('the end', () => of('rex').some(([action]) => action === 'disconnect'));
+  assert.deepEqual(of('rex').slice(4), [
+    ['refresh', 'unauthorized'],
+    ['order', 'revoke_room', 'contact:1'],
+    ['leave', 'revoked', 'contact:1'],
+    ['order', 'revoke_user'],
+    ['end', 'revoked'],
+    ['disconnect', 'requested'],
+  ]);
 });
 
 test('who is not let in is written down with the code and the address', async (t) => {

@@ -5,10 +5,11 @@
 //! When nobody listens to [`TARGET`] a line costs a look at a flag.
 
 use switchboard_engine::{Client, DisconnectReason};
-use switchboard_event::Room;
+use switchboard_event::{Invalidation, Order, Revocation, Room, TenantId};
 use tracing::{Level, enabled, info};
 
 use crate::auth::Identity;
+use crate::counters::SessionEnd;
 use crate::session::Session;
 
 /// The target of these lines, for whoever sends logs somewhere.
@@ -64,6 +65,34 @@ pub(crate) fn join_refused(session: &Session, room: &Room, code: &str) {
 /// A session hears a room no more.
 pub(crate) fn left(session: &Session, room: &Room, reason: Left) {
     room_line(session, room, "leave", reason.code());
+}
+
+/// A token was put in the place of another, or was not.
+pub(crate) fn refreshed(session: &Session, code: &str) {
+    line(session, "refresh", code);
+}
+
+/// The server ends a session; its `disconnect` follows.
+pub(crate) fn ended(session: &Session, reason: SessionEnd) {
+    line(session, "end", reason.name());
+}
+
+/// A producer ordered the end of rights, and this node obeys.
+pub(crate) fn ordered(tenant: &TenantId, order: &Order) {
+    let (code, user, room) = match order {
+        Order::Revoke(Revocation::User { user, .. }) => ("revoke_user", Some(user), None),
+        Order::Revoke(Revocation::Token { .. }) => ("revoke_token", None, None),
+        Order::Revoke(Revocation::Room { user, room, .. }) => {
+            ("revoke_room", Some(user), Some(room))
+        }
+        Order::Disconnect { user } => ("disconnect", Some(user), None),
+        Order::Invalidate(Invalidation { user, room, .. }) => {
+            ("invalidate", user.as_ref(), room.as_ref())
+        }
+    };
+    let user = user.map(tracing::field::display);
+    let room = room.map(Room::name);
+    info!(target: TARGET, action = "order", code, %tenant, user, room);
 }
 
 /// A session ended, and with it its hearing of all of its rooms.

@@ -281,10 +281,17 @@ impl Gateway {
             (Some(_), Ok(Some(_))) => Continuation::HistoryLost,
             (Some(_), Err(_)) => Continuation::Refused,
         });
-        if let Some(admission) = resumed? {
-            return Ok(admission);
-        }
-        self.recovery.begin(&identity, &[], request, lane).await
+        let admitted = match resumed {
+            Ok(Some(admission)) => Ok(admission),
+            Ok(None) => self.recovery.begin(&identity, &[], request, lane).await,
+            Err(not_admitted) => Err(not_admitted),
+        };
+        admitted.inspect_err(|not_admitted| {
+            if let NotAdmitted::Unavailable = not_admitted {
+                let client = request.handshake.client();
+                audit::connect_refused(client, Some(&identity), "unavailable");
+            }
+        })
     }
 
     pub(crate) fn now(&self) -> Timestamp {

@@ -28,6 +28,7 @@ impl Lane {
     }
 
     fn apply(&self, order: &Order, tenant: &TenantId, recovery: &Recovery) {
+        audit::ordered(tenant, order);
         if let Order::Invalidate(Invalidation { user, room, kind }) = order {
             let (user, room, kind) = (user.as_ref(), room.as_ref(), kind.as_ref());
             recovery.access.invalidate(tenant, user, room, kind);

@@ -40,8 +40,12 @@ impl Gateway {
             let refreshed = gateway.renew(&session, &token).await;
             gateway.counters().refresh(refreshed.as_ref().map(|_| ()));
             match refreshed {
-                Ok(refreshed) => answer(&session.handle, &name, ack, Ok(refreshed)),
+                Ok(refreshed) => {
+                    audit::refreshed(&session, "ok");
+                    answer(&session.handle, &name, ack, Ok(refreshed));
+                }
                 Err(refused) => {
+                    audit::refreshed(&session, refused.code());
                     if let Refused::Token(reason) = &refused {
                         let (socket, code) = (session.socket_id(), reason.code());
                         error!(%socket, code, %reason, "authentication failed");

@@ -8,6 +8,7 @@ use switchboard_event::{Revocation, Room, Timestamp, is_before};
 use switchboard_hub::Grant;
 
 use super::{Session, State};
+use crate::audit;
 use crate::auth::Identity;
 use crate::counters::SessionEnd;
 use crate::reply::Refused;
@@ -174,6 +175,7 @@ impl Session {
             .emit("session:expired", &[told.as_bytes()], Vec::new());
         self.handle.close(CloseReason::Requested);
         self.lane.counters.end(reason);
+        audit::ended(self, reason);
     }
 
     fn leave_where(&self, state: &mut State, is_left: impl Fn(&Room) -> bool) -> Vec<Room> {
