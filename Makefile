@@ -18,6 +18,7 @@ test: prepare ## All tests: Rust, then end to end in Node against the real binar
 check: node_modules ## Format, lints, documentation, types of the JavaScript: what CI refuses
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
+	cd fuzz && $(CARGO) check --locked
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --locked
 	cd tests/e2e && npx tsc --project .
 

@@ -91,6 +91,7 @@ fn accept(catalogue: &Catalogue, draft: &Draft, context: &Context) -> Result<Eve
             }
             Ok(accepted.event)
         }
+        Accepted::Fleeting(event) => Ok(event),
         Accepted::NeedsMessage(needs) => {
             assert!(!needs.message_id().as_str().is_empty());
             let known = MessageState::new(vec!["contact:m".parse().expect("a room")]);
