@@ -1,4 +1,4 @@
-# `make` shows what there is. It takes Rust, a C compiler and make; the tests also take Node.
+# `make` shows what there is. It takes Rust, a C compiler and make; the tests also take Node, and the check of the fuzz targets g++.
 .DEFAULT_GOAL := help
 .PHONY: help run test check audit fuzz bench prepare node_modules
 CARGO ?= cargo
