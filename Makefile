@@ -1,6 +1,6 @@
 # `make` shows what there is. It takes Rust, a C compiler and make; the tests also take Node, and the check of the fuzz targets g++.
 .DEFAULT_GOAL := help
-.PHONY: help run test check audit fuzz bench prepare node_modules
+.PHONY: help run test torture check audit fuzz bench prepare node_modules
 CARGO ?= cargo
 
 help: ## Show this
@@ -14,6 +14,11 @@ test: prepare ## All tests: Rust, then end to end in Node against the real binar
 	$(CARGO) build --workspace --locked
 	$(CARGO) test --workspace --locked
 	cd tests/e2e && npm test
+
+torture: prepare ## Faults of every kind for some ten minutes (SEED=, ONLY=kill,full ROUNDS= to repeat what failed)
+	$(CARGO) build --release --locked -p switchboard
+	cd tests/e2e && SWITCHBOARD_BIN=$(CURDIR)/target/release/switchboard node torture/run.js \
+	  $(if $(SEED),--seed $(SEED)) $(if $(ONLY),--only $(ONLY)) $(if $(ROUNDS),--rounds $(ROUNDS))
 
 check: node_modules ## Format, lints, documentation, types of the JavaScript: what CI refuses
 	$(CARGO) fmt --all --check

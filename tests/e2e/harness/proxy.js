@@ -42,11 +42,14 @@ class Pair {
 export class Proxy {
   /** @type {Pair[]} */
   #pairs = [];
+  /** Whether nobody gets through. */
+  #isDown = false;
 
   /** @param {string} target URL of the server */
   constructor(target) {
     const { hostname, port } = new URL(target);
     this.listener = createServer({ noDelay: true }, (client) => {
+      if (this.#isDown) return void client.destroy();
       this.#pairs.push(new Pair(client, connect({ port: Number(port), host: hostname, noDelay: true })));
     });
   }
@@ -67,6 +70,16 @@ export class Proxy {
   /** Ends all connections without a goodbye. */
   cut() {
     for (const pair of this.#pairs.splice(0)) pair.cut();
+  }
+
+  /** Ends all connections, and every new one at once, until `up`. */
+  down() {
+    this.#isDown = true;
+    this.cut();
+  }
+
+  up() {
+    this.#isDown = false;
   }
 
   /** Makes the present connections half-open, and gives them. */
