@@ -10,7 +10,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Which crate may name which, docs/ARCHITECTURE.md says why. Later crates add their line.
-const EDGES: [(&str, &[&str]); 13] = [
+const EDGES: [(&str, &[&str]); 14] = [
     ("metrics", &[]),
     ("outbound", &[]),
     ("limit", &[]),
@@ -29,11 +29,12 @@ const EDGES: [(&str, &[&str]); 13] = [
         ],
     ),
     ("ingest", &["journal", "event", "metrics", "limit"]),
+    ("outbox", &["ingest", "event", "metrics", "postgres"]),
     (
         "switchboard",
         &[
             "protocol", "engine", "event", "journal", "hub", "gateway", "ingest", "metrics",
-            "outbound", "limit", "access",
+            "outbound", "limit", "access", "postgres", "outbox",
         ],
     ),
 ];
