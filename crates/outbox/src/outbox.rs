@@ -12,7 +12,7 @@ use tracing::{debug, warn};
 
 use crate::config::Config;
 use crate::pass::{BACKOFF_MAX, BACKOFF_MIN, Passed, Worker};
-use crate::stats::{Counts, Stats};
+use crate::stats::{Counts, Stats, Watch};
 
 /// Takes the rows of one table. Cheap to clone; [`run`](Self::run) is called once.
 #[derive(Clone)]
@@ -51,6 +51,7 @@ impl Outbox {
             connector,
             stats,
         } = &*self.0;
+        let _watch = Watch(Arc::clone(stats));
         let (connector, counts) = (Arc::clone(connector), Arc::clone(stats));
         let mut worker = Worker::new(config.clone(), holder, connector, counts);
         let mut stop = pin!(stop);

@@ -46,6 +46,19 @@ pub(crate) enum Passed {
     Unavailable(Unavailable),
 }
 
+impl Passed {
+    /// What two looks came to together.
+    fn and(self, other: Self) -> Self {
+        match (self, other) {
+            (unavailable @ Self::Unavailable(_), _) | (_, unavailable @ Self::Unavailable(_)) => {
+                unavailable
+            }
+            (Self::Idle, Self::Idle) => Self::Idle,
+            _ => Self::Took,
+        }
+    }
+}
+
 impl Worker {
     pub(crate) fn new(
         config: Config,
@@ -139,12 +152,7 @@ impl Worker {
             Passed::Took
         };
         for one in taken {
-            match one? {
-                Passed::Idle => {}
-                Passed::Took if passed == Passed::Idle => passed = Passed::Took,
-                Passed::Took => {}
-                unavailable @ Passed::Unavailable(_) => passed = unavailable,
-            }
+            passed = passed.and(one?);
         }
         Ok(passed)
     }

@@ -1,6 +1,7 @@
 //! What is counted of an outbox, and how it is.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -37,6 +38,18 @@ struct State {
     /// Since when the table cannot be read, and why.
     away: Option<(Instant, String)>,
     is_connected: bool,
+}
+
+/// Held by whoever takes rows: that it broke off must not look like rest.
+#[derive(Debug)]
+pub(crate) struct Watch(pub(crate) Arc<Stats>);
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.fail("taking broke off".to_owned());
+        }
+    }
 }
 
 impl Stats {

@@ -73,16 +73,15 @@ impl Init {
         if !self.apply {
             return say(schema.to_sql().trim_end());
         }
-        let (address, ca) = match self.url {
-            Some(address) => (address, None),
-            None => {
-                let settings = self.config.load(environment)?.outbox;
-                let settings = settings.ok_or_else(|| {
-                    Failure::refused("the settings have no [outbox]")
-                        .advise("name the database with --url, or set outbox.url")
-                })?;
-                (settings.url, settings.ca)
-            }
+        let (address, ca) = if let Some(address) = self.url {
+            (address, None)
+        } else {
+            let settings = self.config.load(environment)?.outbox;
+            let settings = settings.ok_or_else(|| {
+                Failure::refused("the settings have no [outbox]")
+                    .advise("name the database with --url, or set outbox.url")
+            })?;
+            (settings.url, settings.ca)
         };
         apply(&schema, address, ca.as_deref(), TIMEOUT).await?;
         say(format_args!("{} is there", schema.table))

@@ -441,28 +441,28 @@ fn webhooks(page: &mut Exposition, ingest: &IngestCounts) {
 
 fn outbox(page: &mut Exposition, counts: &switchboard_outbox::Counts) {
     page.gauge(
-        "switchboard_outbox_connected",
-        "1 while the outbox can be read as far as is known, else 0.",
+        "switchboard_outbox_table_connected",
+        "1 while the outbox table can be read as far as is known, else 0.",
         u8::from(counts.is_connected),
     );
     page.gauge(
-        "switchboard_outbox_lag_seconds",
-        "How long the oldest row of the outbox waits that can be taken.",
+        "switchboard_outbox_table_lag_seconds",
+        "How long the oldest row of the outbox table waits that can be taken.",
         counts.lag.as_secs_f64(),
     );
     page.counter(
-        "switchboard_outbox_taken_total",
-        "Rows of the outbox that became events.",
+        "switchboard_outbox_table_taken_total",
+        "Rows of the outbox table that became events.",
         counts.taken,
     );
     page.counter(
-        "switchboard_outbox_duplicates_total",
-        "Rows of the outbox whose events were there already.",
+        "switchboard_outbox_table_duplicates_total",
+        "Rows of the outbox table whose events were there already.",
         counts.duplicates,
     );
     page.counters(
-        "switchboard_outbox_refused_total",
-        "Rows of the outbox that were marked with an error, by code.",
+        "switchboard_outbox_table_refused_total",
+        "Rows of the outbox table that were marked with an error, by code.",
         "code",
         &counts.refused,
     );

@@ -57,11 +57,11 @@ impl OutboxSettings {
         });
         let table = section.parsed::<Table>("table").unwrap_or_default();
         let channel = section.parsed("channel");
+        let everyone = || single.cloned().unwrap_or_else(TenantId::everyone);
         let tenant = section.value("tenant", |value| match value.as_text() {
-            Some("*") if single.is_none() => Ok(TenantId::everyone()),
+            Some("*") => Ok(everyone()),
             text => producers::tenant(text, single),
         });
-        let everyone = || single.cloned().unwrap_or_else(TenantId::everyone);
         let after = [("delete", After::Delete), ("mark", After::Mark)];
         let after = section.word("after", &after).unwrap_or(After::Delete);
         let poll = section.duration("poll", POLLS).unwrap_or(POLL);
