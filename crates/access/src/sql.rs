@@ -15,13 +15,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use switchboard_postgres::{Address, InvalidAddress};
 
 use self::postgres::Postgres;
 use self::sqlite::Sqlite;
 use crate::question::Question;
 use crate::source::{Answer, AskError, Source, Turn};
 
-pub use self::postgres::OpenError;
+pub use switchboard_postgres::OpenError;
 
 /// One query, and the database that it is put to.
 #[derive(Debug)]
@@ -56,9 +57,8 @@ pub struct SqlConfig {
 /// Where a database is. Its `Debug` shows no password.
 #[derive(Clone)]
 pub enum SqlUrl {
-    /// `postgres://` or `postgresql://`; with TLS if it says `sslmode=require`, and then the
-    /// server's certificate is verified. Otherwise without: nothing is left to chance.
-    Postgres(Box<tokio_postgres::Config>),
+    /// A Postgres.
+    Postgres(Address),
     /// `sqlite:` and the path of a file. It is opened for reading only.
     Sqlite(PathBuf),
 }
@@ -107,7 +107,7 @@ impl Database {
         } = config;
         Ok(Self(match url {
             SqlUrl::Postgres(address) => Kind::Postgres(Arc::new(Postgres::new(
-                *address,
+                address,
                 pool_max,
                 timeout,
                 ca.as_deref(),
@@ -151,27 +151,19 @@ impl FromStr for SqlUrl {
                 Ok(Self::Sqlite(path.into()))
             };
         }
-        if !text.starts_with("postgres://") && !text.starts_with("postgresql://") {
-            return Err(InvalidUrl::Scheme);
-        }
-        let config: tokio_postgres::Config = text
-            .parse()
-            .map_err(|error: tokio_postgres::Error| InvalidUrl::Postgres(error.to_string()))?;
-        if config.get_hosts().is_empty() {
-            return Err(InvalidUrl::Host);
-        }
-        Ok(Self::Postgres(Box::new(config)))
+        let address = text.parse().map_err(|error| match error {
+            InvalidAddress::Host => InvalidUrl::Host,
+            InvalidAddress::Malformed(reason) => InvalidUrl::Postgres(reason),
+            _ => InvalidUrl::Scheme,
+        });
+        address.map(Self::Postgres)
     }
 }
 
 impl fmt::Debug for SqlUrl {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Postgres(config) => formatter
-                .debug_struct("Postgres")
-                .field("hosts", &config.get_hosts())
-                .field("database", &config.get_dbname())
-                .finish_non_exhaustive(),
+            Self::Postgres(address) => address.fmt(formatter),
             Self::Sqlite(path) => formatter.debug_tuple("Sqlite").field(path).finish(),
         }
     }

@@ -70,8 +70,8 @@ impl<'de> Visitor<'de> for Elements {
     }
 }
 
-/// Reads one draft.
-pub(crate) fn read(json: &RawValue) -> Result<Draft, InvalidDraft> {
+/// Reads one draft; a refusal names the field.
+pub fn read(json: &RawValue) -> Result<Draft, InvalidDraft> {
     serde_json::from_str(json.get()).map_err(|error| InvalidDraft::find(json, &error))
 }
 

@@ -234,7 +234,7 @@ fn read(producer: &Producer, json: &RawValue) -> Result<(TenantId, Draft), Refus
 }
 
 /// The tenant comes from the key. Only a key for all tenants leaves it to the draft.
-pub(crate) fn tenant_of(reach: &Reach, named: Option<&str>) -> Result<TenantId, Refusal> {
+pub fn tenant_of(reach: &Reach, named: Option<&str>) -> Result<TenantId, Refusal> {
     match (reach, named) {
         (Reach::Tenant(tenant), None) => Ok(tenant.clone()),
         (Reach::Tenant(tenant), Some(named)) if named == tenant.as_str() => Ok(tenant.clone()),

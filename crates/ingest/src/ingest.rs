@@ -267,7 +267,7 @@ impl Ingest {
     }
 
     /// The event's name, if it is one of ours: anything else is a word that a producer made up.
-    pub(crate) fn known_event(&self, name: &str) -> Option<&str> {
+    pub fn known_event(&self, name: &str) -> Option<&str> {
         self.0.catalogue.names().find(|known| *known == name)
     }
 

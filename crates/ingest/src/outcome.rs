@@ -117,7 +117,7 @@ impl Refusal {
     }
 
     /// The same for the log, which holds no word that a producer made up.
-    pub(crate) fn logged_field(&self) -> Option<&str> {
+    pub fn logged_field(&self) -> Option<&str> {
         self.field().filter(|_| !self.is_field_made_up())
     }
 

@@ -7,8 +7,12 @@ use switchboard_engine::Listener;
 use switchboard_event::{Catalogue, Clock};
 use switchboard_gateway::{Access, Ports};
 use switchboard_ingest::{Ingest, KeysUnreadable, Parts};
+use switchboard_journal::{Journal, ReadError};
+use switchboard_outbox::{Outbox, STOP_TIMEOUT};
 use tokio::net::TcpListener;
+use tokio::sync::oneshot;
 use tokio::task::{JoinSet, spawn_blocking};
+use tokio::time::timeout;
 use tracing::warn;
 
 use crate::server::StartError;
@@ -44,6 +48,54 @@ pub(crate) fn follow(ingest: Ingest) -> JoinSet<()> {
     following.spawn(async move { watching.watch().await });
     following.spawn(async move { ingest.follow_keys().await });
     following
+}
+
+/// Who takes rows from the outbox; ends when it is dropped.
+pub(crate) struct Taking {
+    stop: oneshot::Sender<()>,
+    tasks: JoinSet<()>,
+}
+
+impl Taking {
+    /// Begins to take, if there is anything to take from.
+    pub(crate) async fn begin(
+        settings: &Settings,
+        outbox: Option<Outbox>,
+        ingest: Ingest,
+        journal: &dyn Journal,
+    ) -> Result<Self, ReadError> {
+        let (stop, stopped) = oneshot::channel();
+        let mut tasks = JoinSet::new();
+        if let (Some(outbox), Some(first)) = (outbox, journal.partitions().all().next()) {
+            let epoch = journal.head(first).await?.epoch;
+            let holder = wiring::outbox_holder(&settings.journal, epoch);
+            tasks.spawn(outbox.run(ingest, holder, async {
+                // A dropped sender is a dropped server.
+                let _ = stopped.await;
+            }));
+        }
+        Ok(Self { stop, tasks })
+    }
+
+    /// Takes no more rows, and leaves what waits to other nodes.
+    pub(crate) async fn stop(self) {
+        let Self { stop, mut tasks } = self;
+        // Whoever would hear it has ended already.
+        let _ = stop.send(());
+        let ended = async { while tasks.join_next().await.is_some() {} };
+        if timeout(STOP_TIMEOUT, ended).await.is_err() {
+            warn!("the outbox did not stop in time, and was cut off");
+        }
+    }
+}
+
+/// The outbox of the settings, if they name one.
+pub(crate) async fn outbox(settings: &Settings) -> Result<Option<Outbox>, StartError> {
+    let Some(settings) = settings.outbox.clone() else {
+        return Ok(None);
+    };
+    let made = spawn_blocking(move || Outbox::new(wiring::outbox(&settings))).await;
+    Ok(Some(made.map_err(io::Error::other)??))
 }
 
 /// The certificate of the settings, if they name one.

@@ -15,6 +15,7 @@ use switchboard_ingest::{
     Ingest, KeysUnreadable, Problem, PublishError, Receipt, Refused, Scope, Unavailable,
 };
 use switchboard_journal::{Health, Journal, ReadError};
+use switchboard_outbox::Outbox;
 use tokio::sync::oneshot;
 use tokio::task::{JoinHandle, JoinSet};
 use tracing::{info, warn};
@@ -25,7 +26,7 @@ use crate::emitter::Emitter;
 use crate::health::{self, ConnectionStats, Vitals};
 use crate::listener::Listeners;
 use crate::metrics::{self, Process, Snapshot, Unknown};
-use crate::opening;
+use crate::opening::{self, Taking};
 use crate::random::NodeId;
 use crate::readiness::{Readiness, Status};
 use crate::settings::Settings;
@@ -50,6 +51,8 @@ pub struct Server {
     fan_out: JoinSet<()>,
     /// Learns of API keys, and tells what had to wait. The same.
     following: JoinSet<()>,
+    /// Takes rows from the outbox. The same.
+    taking: Taking,
     /// Looks after the certificate, and ends when it is dropped.
     _certificate: JoinSet<()>,
 }
@@ -79,6 +82,9 @@ pub enum StartError {
     /// Nobody can be asked about rooms.
     #[error("cannot ask about access: {0}")]
     Access(#[from] AccessError),
+    /// There is no way to the outbox.
+    #[error("cannot take from the outbox: {0}")]
+    Outbox(#[from] switchboard_postgres::OpenError),
     /// The system refused something.
     #[error(transparent)]
     System(#[from] io::Error),
@@ -107,6 +113,7 @@ struct Shared {
     access: Access,
     catalogue: Arc<Catalogue>,
     ingest: Ingest,
+    outbox: Option<Outbox>,
     certificate: Option<Arc<Certificate>>,
 }
 
@@ -129,6 +136,7 @@ impl Server {
         let certificate = opening::certificate(settings).await?;
         let clock = wiring::system_clock();
         let access = opening::access(settings, clock.clone()).await?;
+        let outbox = opening::outbox(settings).await?;
         let ports = opening::store(settings).await?;
         let journal = Arc::clone(&ports.journal);
 
@@ -153,18 +161,18 @@ impl Server {
             access,
             catalogue,
             ingest: ingest.clone(),
+            outbox: outbox.clone(),
             certificate: certificate.clone(),
         });
 
         let following = opening::follow(ingest.clone());
+        let taking = Taking::begin(settings, outbox, ingest.clone(), &*shared.journal).await?;
         let routes = ingest.router().merge(health::routes(Arc::clone(&shared)));
         let routes = routes.fallback(|| async { Problem::not_found() });
-        let admin = admin
-            .map(|listener| Admin::start(listener, Arc::clone(&shared)))
-            .transpose()?;
+        let begin = |listener| Admin::start(listener, Arc::clone(&shared));
+        let admin = admin.map(begin).transpose()?;
         let (stop, stopped) = oneshot::channel();
-        let mut fan_out = JoinSet::new();
-        fan_out.spawn(async move { gateway.run().await });
+        let fan_out = JoinSet::from_iter([async move { gateway.run().await }]);
         let (public, certificate) = opening::secured(public, certificate)?;
         let transport = tokio::spawn(switchboard_engine::serve(public, engine, routes, async {
             // A dropped sender is a dropped server.
@@ -182,6 +190,7 @@ impl Server {
             transport,
             fan_out,
             following,
+            taking,
             _certificate: certificate,
         })
     }
@@ -289,9 +298,11 @@ impl Server {
             transport,
             mut fan_out,
             following,
+            taking,
             _certificate,
         } = self;
         shared.readiness.drain();
+        taking.stop().await;
         // Whoever would hear it has ended already.
         let _ = stop.send(());
         if let Err(error) = flatten(transport.await) {
@@ -320,7 +331,9 @@ impl Vitals for Shared {
     }
 
     fn degraded(&self) -> Option<String> {
-        self.access.degraded()
+        let outbox = self.outbox.as_ref().and_then(Outbox::degraded);
+        let reasons: Vec<_> = self.access.degraded().into_iter().chain(outbox).collect();
+        (!reasons.is_empty()).then(|| reasons.join("; "))
     }
 
     fn stats(&self) -> ConnectionStats {
@@ -369,6 +382,7 @@ impl Metered for Shared {
             access: self.access.counts(),
             is_degraded: self.access.degraded().is_some(),
             ingest: self.ingest.counts(),
+            outbox: self.outbox.as_ref().map(Outbox::counts),
             unknown: self.catalogue.unknown_counts().map(Unknown::of).collect(),
             journal: self.journal.stats(),
             is_journal_healthy,

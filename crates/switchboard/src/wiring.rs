@@ -21,7 +21,8 @@ use switchboard_journal::{
 };
 
 use crate::settings::{
-    self, AccessSettings, JournalKind, JournalSettings, MetaWebhook, Policy, Producer, Settings,
+    self, AccessSettings, JournalKind, JournalSettings, MetaWebhook, OutboxSettings, Policy,
+    Producer, Settings,
 };
 use crate::{clock, random};
 
@@ -230,6 +231,31 @@ pub(crate) fn endpoints(webhooks: &[MetaWebhook]) -> Endpoints {
     });
     Endpoints {
         meta: meta.collect(),
+    }
+}
+
+/// The table that events are taken from.
+pub(crate) fn outbox(settings: &OutboxSettings) -> switchboard_outbox::Config {
+    let settings = settings.clone();
+    switchboard_outbox::Config {
+        address: settings.url,
+        ca: settings.ca.map(Vec::into_boxed_slice),
+        table: settings.table,
+        channel: settings.channel,
+        reach: Reach::of(settings.tenant),
+        poll: settings.poll,
+        batch: usize::try_from(settings.batch).unwrap_or(usize::MAX),
+        after: settings.after,
+        lease: settings.lease,
+        timeout: settings.timeout,
+    }
+}
+
+/// As whom this node takes from an outbox. A journal of one process says who it is: so a restart goes
+/// on at once with what its former life had. Where several nodes share one, each needs a name.
+pub(crate) fn outbox_holder(settings: &JournalSettings, epoch: Epoch) -> String {
+    match settings.kind {
+        JournalKind::Disk(_) | JournalKind::Memory => format!("journal {epoch}"),
     }
 }
 

@@ -10,7 +10,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Which crate may name which, docs/ARCHITECTURE.md says why. Later crates add their line.
-const EDGES: [(&str, &[&str]); 12] = [
+const EDGES: [(&str, &[&str]); 14] = [
     ("metrics", &[]),
     ("outbound", &[]),
     ("limit", &[]),
@@ -19,7 +19,8 @@ const EDGES: [(&str, &[&str]); 12] = [
     ("event", &[]),
     ("journal", &["event", "metrics"]),
     ("hub", &["event"]),
-    ("access", &["event", "metrics", "outbound"]),
+    ("postgres", &[]),
+    ("access", &["event", "metrics", "outbound", "postgres"]),
     (
         "gateway",
         &[
@@ -28,11 +29,12 @@ const EDGES: [(&str, &[&str]); 12] = [
         ],
     ),
     ("ingest", &["journal", "event", "metrics", "limit"]),
+    ("outbox", &["ingest", "event", "metrics", "postgres"]),
     (
         "switchboard",
         &[
             "protocol", "engine", "event", "journal", "hub", "gateway", "ingest", "metrics",
-            "outbound", "limit", "access",
+            "outbound", "limit", "access", "postgres", "outbox",
         ],
     ),
 ];

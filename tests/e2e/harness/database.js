@@ -7,7 +7,7 @@ import { createServer } from 'node:net';
 import { once } from 'node:events';
 import { join } from 'node:path';
 
-import { temporaryDirectory } from './process.js';
+import { Child, temporaryDirectory } from './process.js';
 import { until } from './until.js';
 
 const SCHEMA = 'create table rights (user_id text, tenant text, kind text, id text);';
@@ -108,6 +108,16 @@ export class Postgres extends Database {
     this.#psql(sql);
   }
 
+  /** What a statement answers, as text. @param {string} sql */
+  ask(sql) {
+    return this.#psql(sql).trim();
+  }
+
+  /** A connection that stays, for transactions. */
+  session() {
+    return new Session(['-h', this.directory, '-p', String(this.port)]);
+  }
+
   #end = () => {
     for (const pid of this.#processes().slice(0, 1)) signal(pid, 'SIGQUIT');
   };
@@ -126,6 +136,31 @@ export class Postgres extends Database {
     const pid = readFileSync(file, 'utf8').split('\n')[0];
     const children = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').split(' ');
     return [pid, ...children].map(Number).filter((one) => one > 0);
+  }
+}
+
+/** A connection of a CRM: one statement after the other. */
+export class Session {
+  #count = 0;
+
+  /** @param {string[]} where */
+  constructor(where) {
+    this.child = new Child([join(PROGRAMS(), 'psql'), '-X', '-q', '-A', '-t', '-U', 'crm', '-d', 'postgres', ...where], {
+      stdin: 'pipe',
+    });
+  }
+
+  /** Runs statements, and tells whether the last one was done. @param {string} sql */
+  async run(sql) {
+    const mark = `done-${(this.#count += 1)}`;
+    this.child.process.stdin?.write(`${sql};\n\\echo ${mark} :ERROR\n`);
+    const end = await this.child.line('stdout', mark, (line) => (line.startsWith(`${mark} `) ? line : undefined));
+    this.child.stdout.splice(0);
+    return end.endsWith('false');
+  }
+
+  close() {
+    this.child.signal('SIGKILL');
   }
 }
 

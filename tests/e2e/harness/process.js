@@ -48,18 +48,19 @@ export class Child {
 
   /**
    * @param {string[]} command
-   * @param {{ cwd?: string, env?: Record<string, string> }} [options]
+   * @param {{ cwd?: string, env?: Record<string, string>, stdin?: 'ignore' | 'pipe' }} [options]
    */
-  constructor([program, ...args], { cwd, env = {} } = {}) {
+  constructor([program, ...args], { cwd, env = {}, stdin = 'ignore' } = {}) {
     const { PATH = '', HOME = '' } = process.env;
     this.process = spawn(program, args, {
       cwd,
       env: { PATH, HOME, RUST_BACKTRACE: '1', ...env },
-      stdio: ['ignore', 'pipe', 'pipe'],
+      stdio: [stdin, 'pipe', 'pipe'],
     });
     running.add(this);
-    createInterface({ input: this.process.stdout }).on('line', (line) => this.stdout.push(line));
-    createInterface({ input: this.process.stderr }).on('line', (line) => this.stderr.push(line));
+    const { stdout, stderr } = this.process;
+    createInterface({ input: /** @type {import('node:stream').Readable} */ (stdout) }).on('line', (line) => this.stdout.push(line));
+    createInterface({ input: /** @type {import('node:stream').Readable} */ (stderr) }).on('line', (line) => this.stderr.push(line));
     this.process.on('error', (error) => {
       this.stderr.push(String(error));
       this.#end({ code: null, signal: null });

@@ -6,16 +6,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::TryStreamExt as _;
-use rustls::crypto::aws_lc_rs;
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject as _;
-use rustls::{ClientConfig, RootCertStore};
-use tokio::task::AbortHandle;
-use tokio_postgres::config::SslMode;
+use switchboard_postgres::{Address, Connector, OpenError, reason};
 use tokio_postgres::error::SqlState;
 use tokio_postgres::types::Type;
-use tokio_postgres::{Client, Error, NoTls, Row, Statement};
-use tokio_postgres_rustls::MakeRustlsConnect;
+use tokio_postgres::{Error, Row, Statement};
 use tracing::debug;
 
 use super::pool::{Pool, Pooled};
@@ -27,32 +21,15 @@ use crate::source::{AskError, Turn};
 #[derive(Debug)]
 pub(super) struct Postgres {
     pool: Pool<Connection>,
-    address: tokio_postgres::Config,
-    tls: Option<Tls>,
+    connector: Connector,
     timeout: Duration,
 }
 
-/// Why there is no way to a database.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum OpenError {
-    /// The file of authorities holds no certificate.
-    #[error("no certificate in PEM: {0}")]
-    Authority(String),
-    /// TLS cannot be set up at all.
-    #[error("cannot set up TLS: {0}")]
-    Tls(#[from] rustls::Error),
-}
-
-#[derive(Clone)]
-struct Tls(MakeRustlsConnect);
-
-/// A connection; dropping it ends it at once, also if the other side is silent.
+/// A connection, and what was prepared on it.
 #[derive(Debug)]
 struct Connection {
-    client: Client,
+    client: switchboard_postgres::Connection,
     statements: HashMap<Arc<str>, Statement>,
-    driver: AbortHandle,
 }
 
 /// Why a query was not answered.
@@ -67,26 +44,14 @@ enum QueryError {
 
 impl Postgres {
     pub(super) fn new(
-        mut address: tokio_postgres::Config,
+        address: Address,
         pool_max: usize,
         timeout: Duration,
         ca: Option<&[u8]>,
     ) -> Result<Self, OpenError> {
-        address.connect_timeout(timeout);
-        if address.get_application_name().is_none() {
-            address.application_name("switchboard");
-        }
-        let tls = if address.get_ssl_mode() == SslMode::Require {
-            Some(Tls(MakeRustlsConnect::new(tls_config(ca)?)))
-        } else {
-            // `prefer` would fall back to plain text without a word.
-            address.ssl_mode(SslMode::Disable);
-            None
-        };
         Ok(Self {
             pool: Pool::new(pool_max),
-            address,
-            tls,
+            connector: Connector::new(address, timeout, ca)?,
             timeout,
         })
     }
@@ -125,19 +90,10 @@ impl Postgres {
 
     async fn connect(&self) -> Result<Connection, AskError> {
         let unreachable = |error: Error| AskError::Unreachable(reason(&error));
-        let (client, driver) = if let Some(Tls(tls)) = &self.tls {
-            let connected = self.address.connect(tls.clone()).await;
-            let (client, connection) = connected.map_err(unreachable)?;
-            (client, tokio::spawn(drive(connection)).abort_handle())
-        } else {
-            let connected = self.address.connect(NoTls).await;
-            let (client, connection) = connected.map_err(unreachable)?;
-            (client, tokio::spawn(drive(connection)).abort_handle())
-        };
+        let client = self.connector.connect().await.map_err(unreachable)?;
         let connection = Connection {
             client,
             statements: HashMap::new(),
-            driver,
         };
         let settings = format!(
             "SET default_transaction_read_only = on; SET statement_timeout = {}",
@@ -195,12 +151,6 @@ impl Connection {
     }
 }
 
-impl Drop for Connection {
-    fn drop(&mut self) {
-        self.driver.abort();
-    }
-}
-
 impl QueryError {
     /// Whether another connection might do: this one broke, or the server ended it.
     fn is_of_the_connection(&self) -> bool {
@@ -233,47 +183,6 @@ impl From<QueryError> for AskError {
     }
 }
 
-impl std::fmt::Debug for Tls {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.write_str("Tls(..)")
-    }
-}
-
-async fn drive<S, T>(connection: tokio_postgres::Connection<S, T>)
-where
-    S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin,
-    T: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin,
-{
-    if let Err(error) = connection.await {
-        debug!(error = %reason(&error), "a connection to Postgres ended");
-    }
-}
-
-fn tls_config(ca: Option<&[u8]>) -> Result<ClientConfig, OpenError> {
-    let mut roots = RootCertStore::empty();
-    match ca {
-        Some(pem) => {
-            for certificate in CertificateDer::pem_slice_iter(pem) {
-                let certificate =
-                    certificate.map_err(|error| OpenError::Authority(error.to_string()))?;
-                roots.add(certificate)?;
-            }
-            if roots.is_empty() {
-                return Err(OpenError::Authority("the file holds none".to_owned()));
-            }
-        }
-        None => {
-            roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-        }
-    }
-    let provider = Arc::new(aws_lc_rs::default_provider());
-    let config = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    Ok(config)
-}
-
 fn is_yes(row: &Row) -> bool {
     let column = row.columns()[0].type_();
     let yes = if *column == Type::BOOL {
@@ -302,16 +211,6 @@ fn is_about_data(error: &Error) -> bool {
 /// so it is for one row or id, and not for all.
 fn is_about_row(state: &SqlState) -> bool {
     state.code().starts_with("21") || state.code().starts_with("P0")
-}
-
-/// What the database said of itself or of the query, with its code. Errors that would repeat what
-/// was bound do not come here.
-fn reason(error: &Error) -> String {
-    if let Some(error) = error.as_db_error() {
-        return format!("{} ({})", error.message(), error.code().code());
-    }
-    let source = std::error::Error::source(error);
-    source.map_or_else(|| error.to_string(), |source| format!("{error}: {source}"))
 }
 
 const ANSWERS: [Type; 4] = [Type::BOOL, Type::INT2, Type::INT4, Type::INT8];

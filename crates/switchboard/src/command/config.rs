@@ -8,6 +8,7 @@ use crate::settings::{
     self, AccessSettings, Auth, Environment, JournalKind, Policy, Settings, Stray,
 };
 use crate::tls::Certificate;
+use crate::wiring;
 
 /// Look at the settings
 #[derive(Args, Debug)]
@@ -40,11 +41,17 @@ impl Config {
                 "{variable} is no setting, and is ignored; the nearest is {nearest}"
             ));
         }
-        if settings.producers.is_empty() && settings.meta_webhooks.is_empty() {
-            warn("nobody can publish: there is no [[producers]] and no [[webhooks.meta]]");
+        let is_mute = settings.producers.is_empty() && settings.meta_webhooks.is_empty();
+        if is_mute && settings.outbox.is_none() {
+            warn(
+                "nobody can publish: there is no [[producers]], no [[webhooks.meta]] and no [outbox]",
+            );
         }
         if let Some(files) = &settings.server.tls {
             Certificate::load(files).map_err(Failure::refused)?;
+        }
+        if let Some(outbox) = &settings.outbox {
+            switchboard_outbox::Outbox::new(wiring::outbox(outbox)).map_err(Failure::refused)?;
         }
         say(summary(&settings))
     }
@@ -105,6 +112,8 @@ fn summary(settings: &Settings) -> String {
     } else {
         "none".to_owned()
     };
+    let outbox = settings.outbox.as_ref();
+    let outbox = outbox.map_or_else(|| "none".to_owned(), |outbox| outbox.table.to_string());
     let age = spaced(&humantime::format_duration(journal.retention_age).to_string());
     let size = ByteSize::b(journal.retention_size);
     format!(
@@ -116,7 +125,8 @@ fn summary(settings: &Settings) -> String {
          rooms      {rooms}\n  \
          journal    {kept}, for {age} or {size}, whichever is less\n  \
          producers  {}\n  \
-         webhooks   {}",
+         webhooks   {}\n  \
+         outbox     {outbox}",
         server.host,
         server.port,
         if server.tls.is_some() {

@@ -7,6 +7,7 @@ mod failure;
 mod http;
 mod init;
 mod listen;
+mod outbox;
 mod producer;
 mod publish;
 mod serve;
@@ -39,6 +40,7 @@ enum Command {
     Publish(publish::Publish),
     Producer(producer::Producer),
     Listen(listen::Listen),
+    Outbox(outbox::Outbox),
     Config(config::Config),
 }
 
@@ -79,6 +81,7 @@ impl Command {
             Self::Publish(publish) => block_on(publish.run(&environment)),
             Self::Producer(producer) => block_on(producer.run(&environment)),
             Self::Listen(listen) => block_on(listen.run()),
+            Self::Outbox(outbox) => block_on(outbox.run(&environment)),
             Self::Config(config) => config.run(&environment),
         }
     }

@@ -28,6 +28,8 @@ pub(crate) struct Snapshot {
     pub(crate) access: switchboard_access::Counts,
     pub(crate) is_degraded: bool,
     pub(crate) ingest: IngestCounts,
+    /// None if there is none.
+    pub(crate) outbox: Option<switchboard_outbox::Counts>,
     pub(crate) unknown: Vec<Unknown>,
     pub(crate) journal: switchboard_journal::Stats,
     pub(crate) is_journal_healthy: bool,
@@ -69,6 +71,9 @@ pub(crate) fn text(snapshot: &Snapshot) -> String {
     access(&mut page, snapshot);
     deliveries(&mut page, snapshot);
     producers(&mut page, snapshot);
+    if let Some(counts) = &snapshot.outbox {
+        outbox(&mut page, counts);
+    }
     journal(&mut page, snapshot);
     page.into_text()
 }
@@ -431,6 +436,35 @@ fn webhooks(page: &mut Exposition, ingest: &IngestCounts) {
         "Parts of webhook bodies that made no event, by reason.",
         "reason",
         &ingest.webhook_ignored,
+    );
+}
+
+fn outbox(page: &mut Exposition, counts: &switchboard_outbox::Counts) {
+    page.gauge(
+        "switchboard_outbox_table_connected",
+        "1 while the outbox table can be read as far as is known, else 0.",
+        u8::from(counts.is_connected),
+    );
+    page.gauge(
+        "switchboard_outbox_table_lag_seconds",
+        "How long the oldest row of the outbox table waits that can be taken.",
+        counts.lag.as_secs_f64(),
+    );
+    page.counter(
+        "switchboard_outbox_table_taken_total",
+        "Rows of the outbox table that became events.",
+        counts.taken,
+    );
+    page.counter(
+        "switchboard_outbox_table_duplicates_total",
+        "Rows of the outbox table whose events were there already.",
+        counts.duplicates,
+    );
+    page.counters(
+        "switchboard_outbox_table_refused_total",
+        "Rows of the outbox table that were marked with an error, by code.",
+        "code",
+        &counts.refused,
     );
 }
 

@@ -14,6 +14,7 @@ mod journal;
 mod limits;
 mod log;
 mod origin;
+mod outbox;
 mod presence;
 mod producers;
 mod reader;
@@ -46,6 +47,7 @@ pub use self::journal::{JournalKind, JournalSettings};
 pub use self::limits::LimitSettings;
 pub use self::log::{AuditLog, InvalidLogLevel, LogFormat, LogLevel, LogSettings};
 pub use self::origin::{InvalidOrigin, Origin};
+pub use self::outbox::OutboxSettings;
 pub use self::presence::{PresenceSettings, TypingSettings};
 pub use self::producers::{MetaWebhook, Producer};
 pub use self::refusal::{SettingsError, WrittenIn};
@@ -76,6 +78,8 @@ pub struct Settings {
     pub ingest: IngestSettings,
     /// Where records are kept, and for how long.
     pub journal: JournalSettings,
+    /// The table in the CRM's database that events are taken from, if there is one.
+    pub outbox: Option<OutboxSettings>,
     /// How much anybody may do in a time.
     pub limits: LimitSettings,
     /// How long a client may be away.
@@ -245,6 +249,7 @@ impl Settings {
         let declared = catalogue.as_ref().map_or(&[][..], |one| &one.rooms[..]);
         let access = AccessSettings::read(access, declared);
         let single = auth.as_ref().and_then(|auth| auth.single_tenant.as_ref());
+        let outbox = OutboxSettings::read(root.section("outbox"), single);
         let producers = Producer::read_all(root.sections("producers"), single);
         let mut webhooks = root.section("webhooks");
         let meta_webhooks = MetaWebhook::read_all(webhooks.sections("meta"), single);
@@ -259,6 +264,7 @@ impl Settings {
             access: access?,
             ingest,
             journal,
+            outbox: outbox?,
             limits,
             session,
             presence,

@@ -194,7 +194,7 @@ fn scopes(section: &mut Section<'_>) -> Option<Scopes> {
     }
 }
 
-fn tenant(text: Option<&str>, single: Option<&TenantId>) -> Result<TenantId, String> {
+pub(super) fn tenant(text: Option<&str>, single: Option<&TenantId>) -> Result<TenantId, String> {
     let text = text.ok_or_else(|| "must be text".to_owned())?;
     let tenant: TenantId = text
         .parse()
