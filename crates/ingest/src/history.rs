@@ -96,7 +96,8 @@ impl Ingest {
         limit: usize,
     ) -> Result<Json<Answer>, Problem> {
         let partition = self.journal().partitions().of(tenant);
-        let head = self.journal().head(partition).await.map_err(unread)?;
+        let head = self.journal().head(partition).await;
+        let head = head.map_err(|failure| unread(&failure))?;
         let mut query = journal::Query {
             partition,
             rooms: rooms_of(tenant, room),
@@ -118,7 +119,7 @@ impl Ingest {
             query.after.offset = Offset::new(oldest.as_u64().saturating_sub(1));
             page = self.journal().read(query.clone()).await;
         }
-        let Page { records, next } = page.map_err(unread)?;
+        let Page { records, next } = page.map_err(|failure| unread(&failure))?;
         let told = records.iter().filter_map(|record| Told::of(record));
         let reached = Position {
             offset: head.offset.max(query.after.offset),
@@ -191,8 +192,8 @@ fn invalid(code: &'static str, field: &'static str, detail: impl Into<String>) -
 }
 
 /// What a reader is told: with a code for each thing that can be wrong with a position.
-fn unread(failure: ReadError) -> Problem {
-    let (status, code) = match &failure {
+fn unread(failure: &ReadError) -> Problem {
+    let (status, code) = match failure {
         ReadError::Trimmed { .. } => (StatusCode::GONE, "position_too_old"),
         ReadError::OtherEpoch { .. } => (StatusCode::GONE, "position_other_epoch"),
         ReadError::Ahead { .. } => (StatusCode::UNPROCESSABLE_ENTITY, "position_ahead"),

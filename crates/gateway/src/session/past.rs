@@ -35,9 +35,12 @@ impl Session {
         if state.is_ended {
             return false;
         }
-        let has_heard = |room: &Room| match is_for_all {
-            true => *room.kind() == RoomKind::Team,
-            false => audience.rooms.contains(room),
+        let has_heard = |room: &Room| {
+            if is_for_all {
+                *room.kind() == RoomKind::Team
+            } else {
+                audience.rooms.contains(room)
+            }
         };
         let is_in = |room: &&Room| state.membership(room).is_some();
         let is_excepted = state

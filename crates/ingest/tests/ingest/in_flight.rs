@@ -33,7 +33,7 @@ async fn what_is_beyond_what_may_wait_is_a_503_and_nothing_of_it_happens() {
         ),
     ] {
         let (world, turns) = slow(config);
-        let first = publish(&world, ACME_KEY, paused("first"));
+        let first = publish(&world, ACME_KEY, &paused("first"));
         in_flight(&world, 1).await;
 
         let second = world.publish(&paused("second")).await;
@@ -64,7 +64,7 @@ async fn what_is_beyond_what_may_wait_is_a_503_and_nothing_of_it_happens() {
 #[tokio::test]
 async fn an_append_whose_client_went_away_is_found_again_by_its_id() {
     let (world, turns) = slow(Config::default());
-    let gone = publish(&world, ACME_KEY, paused("one"));
+    let gone = publish(&world, ACME_KEY, &paused("one"));
     in_flight(&world, 1).await;
 
     gone.abort();
@@ -82,7 +82,7 @@ async fn an_append_whose_client_went_away_is_found_again_by_its_id() {
 #[tokio::test]
 async fn what_is_for_every_tenant_is_not_half_done_when_its_client_goes_away() {
     let (world, turns) = slow(Config::default());
-    let gone = publish(&world, EVERYONE_KEY, notification("all"));
+    let gone = publish(&world, EVERYONE_KEY, &notification("all"));
     in_flight(&world, 1).await;
     turns.add_permits(3);
     until(async || world.records().await.len() == 3).await;
@@ -112,7 +112,7 @@ fn slow(config: Config) -> (World, Arc<Semaphore>) {
 }
 
 /// A client, which goes away when it is aborted.
-fn publish(world: &World, key: &str, draft: Value) -> JoinHandle<Answer> {
+fn publish(world: &World, key: &str, draft: &Value) -> JoinHandle<Answer> {
     let request = Request::post("/v1/events")
         .header("authorization", format!("Bearer {key}"))
         .header("content-type", "application/json")
