@@ -148,6 +148,21 @@ const WAYS = {
       return answer;
     },
   },
+  'session:replay': {
+    'of all of its rooms, from a position of the other': async () => {
+      const answer = await globex.wire.request('session:replay', { after: before });
+      assert.equal(answer.ok, true, JSON.stringify(answer));
+      return answer;
+    },
+    'of the same ids, from a position of the other': () =>
+      globex.wire.request('session:replay', { rooms: IDS, after: before }),
+    'of the rooms that are named after the other': async () => {
+      const rooms = ['team:acme', 'contacts:acme'];
+      const answer = await globex.wire.request('session:replay', { rooms, after: before });
+      assert.equal(answer.error?.code, 'not_subscribed');
+      return answer;
+    },
+  },
   'typing:start': {
     'to the same contact': () =>
       globex.wire.request('typing:start', { contactId: '1', whatsappAccountId: MARKS.globex }),
@@ -196,6 +211,17 @@ const WAYS = {
       const { status, body } = await server.publish(drafts, { key: globex.key });
       assert.notEqual(status, 202);
       return body;
+    },
+    'and reads the same ids, from the beginning and from a position of the other': () =>
+      each([...IDS, 'user:u', 'team:globex', 'contacts:globex'], async (room) => [await reads({ room }), await reads({ room, after: before })]),
+    'and reads the rooms that are named after the other': () =>
+      each(['team:acme', 'contacts:acme', 'team:*', 'whatsapp:1:link'], (room) => reads({ room })),
+    'and reads in the name of the other': async () => {
+      for (const tenant of ['acme', '*']) {
+        const { code } = await reads({ room: 'contact:1', tenant });
+        assert.equal(code, 'other_tenant');
+      }
+      return [];
     },
     'as everyone': async () => {
       const { status, body } = await server.publish({ ...everything(MARKS.globex)[0], tenant: '*' }, { key: globex.key });
@@ -426,6 +452,17 @@ async function joins(auth) {
   await one.request('ping');
   one.close();
   return [reply, acks, one.received];
+}
+
+/**
+ * Reads what a room said, and gives the answer.
+ *
+ * @param {Record<string, string>} query
+ */
+async function reads(query) {
+  const headers = { authorization: `Bearer ${globex.key}` };
+  const { body } = await server.get(`/v1/events?${new URLSearchParams(query)}`, headers);
+  return body;
 }
 
 /**

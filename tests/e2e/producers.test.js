@@ -295,7 +295,7 @@ test('an array of a thousand is taken, and one more is refused as a whole', asyn
 
 test('what is not there is a 404, and what takes no such method a 405, as problem documents', async () => {
   const missing = await server.get('/v1/nothing');
-  const get = await server.get('/v1/events');
+  const get = await server.get('/v1/revocations');
 
   assert.equal(missing.status, 404);
   assert.equal(get.status, 405);

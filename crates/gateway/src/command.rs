@@ -7,6 +7,7 @@ use serde_json::value::RawValue;
 use switchboard_event::{Catalogue, Id, Position, Room, RoomKind};
 
 use crate::floor::FloorCommand;
+use crate::replay::{RECORDS_DEFAULT, RECORDS_MAX, Wanted};
 use crate::reply::Refused;
 
 /// One wish of a client.
@@ -22,6 +23,7 @@ pub(crate) enum Command {
     Refresh {
         token: Box<str>,
     },
+    Replay(Wanted),
     Ping,
     /// About what is so right now.
     Floor(FloorCommand),
@@ -29,17 +31,28 @@ pub(crate) enum Command {
 
 /// The second argument of a subscription.
 #[derive(Deserialize)]
-struct Options {
-    after: Option<String>,
+struct Options<'a> {
+    #[serde(borrow)]
+    after: Option<&'a RawValue>,
+}
+
+/// The argument of a replay.
+#[derive(Deserialize)]
+struct ReplayOptions<'a> {
+    rooms: Option<Vec<String>>,
+    #[serde(borrow)]
+    after: &'a RawValue,
+    limit: Option<usize>,
 }
 
 /// Every event that clients may send; `{kind}` is that of a room with subscribers.
-pub const CLIENT_EVENTS: [&str; 11] = [
+pub const CLIENT_EVENTS: [&str; 12] = [
     "subscribe",
     "subscribe:{kind}",
     "unsubscribe",
     "unsubscribe:{kind}",
     "session:refresh",
+    "session:replay",
     "typing:start",
     "typing:stop",
     "presence:viewing",
@@ -71,6 +84,7 @@ impl Command {
             "session:refresh" => Ok(Self::Refresh {
                 token: token(args)?,
             }),
+            "session:replay" => replay(args, catalogue).map(Self::Replay),
             "ping" => Ok(Self::Ping),
             _ => FloorCommand::parse(event, args).map(Self::Floor),
         }
@@ -103,6 +117,7 @@ impl fmt::Debug for Command {
                 .field("room", room)
                 .finish(),
             Self::Refresh { .. } => formatter.write_str("Refresh(..)"),
+            Self::Replay(wanted) => formatter.debug_tuple("Replay").field(wanted).finish(),
             Self::Floor(command) => formatter.debug_tuple("Floor").field(command).finish(),
             Self::Ping => formatter.write_str("Ping"),
         }
@@ -166,15 +181,43 @@ fn after(args: &[&RawValue]) -> Result<Option<Position>, Refused> {
     let Some(raw) = args.get(1).filter(|raw| raw.get() != "null") else {
         return Ok(None);
     };
-    let options: Options = serde_json::from_str(raw.get()).map_err(|_| Refused::Argument {
+    let options: Options<'_> = serde_json::from_str(raw.get()).map_err(|_| Refused::Argument {
         argument: 1,
         expected: "an object of options",
     })?;
-    let position = options.after.map(|text| text.parse()).transpose();
-    position.map_err(|_| Refused::Argument {
-        argument: 1,
-        expected: "a position in `after`",
+    options.after.map(|raw| position(1, raw)).transpose()
+}
+
+/// What to replay, of the first argument.
+fn replay(args: &[&RawValue], catalogue: &Catalogue) -> Result<Wanted, Refused> {
+    let refused = |expected| Refused::Argument {
+        argument: 0,
+        expected,
+    };
+    let options = args
+        .first()
+        .and_then(|raw| serde_json::from_str::<ReplayOptions<'_>>(raw.get()).ok());
+    let options = options.ok_or_else(|| refused("an object with `after`, `rooms` and `limit`"))?;
+    let limit = options.limit.unwrap_or(RECORDS_DEFAULT);
+    if !(1..=RECORDS_MAX).contains(&limit) {
+        return Err(refused("an object whose `limit` is from 1 to 10000"));
+    }
+    let names = options.rooms.as_deref();
+    if names.is_some_and(|names| names.is_empty() || names.len() > REPLAY_ROOMS_MAX) {
+        return Err(refused("an object whose `rooms` are from 1 to 1000"));
+    }
+    let after = position(0, options.after)?;
+    let rooms = names.map(|names| names.iter().map(|name| catalogue.room(name)).collect());
+    Ok(Wanted {
+        rooms: rooms.transpose()?,
+        after,
+        limit,
     })
+}
+
+/// A position in the options of an argument.
+fn position(argument: usize, raw: &RawValue) -> Result<Position, Refused> {
+    serde_json::from_str(raw.get()).map_err(|_| Refused::Position { argument })
 }
 
 /// A text, or a number as its text.
@@ -186,6 +229,9 @@ fn text_of(raw: &RawValue) -> Option<String> {
     let is_number = text.starts_with(|first: char| first == '-' || first.is_ascii_digit());
     is_number.then(|| text.to_owned())
 }
+
+/// The most rooms that one replay names: as many as a session is in, unless the settings say otherwise.
+const REPLAY_ROOMS_MAX: usize = 1_000;
 
 #[cfg(test)]
 mod tests {
@@ -256,7 +302,7 @@ mod tests {
         );
         assert_eq!(
             code("subscribe:contact", r#"["a", {"after": "x"}]"#),
-            Err("invalid_argument")
+            Err("position_malformed")
         );
         assert_eq!(code("subscribe", r#"["a"]"#), Err("invalid_room"));
         assert_eq!(code("subscribe", r#"["nothing:a"]"#), Err("invalid_room"));
@@ -279,6 +325,61 @@ mod tests {
                 after: Some(after)
             })
         );
+    }
+
+    #[test]
+    fn a_replay_says_where_from_and_may_say_of_what_and_how_much() {
+        let after = "00000000000000ab-7".parse().unwrap();
+        let wanted = |rooms, limit| {
+            Ok(Command::Replay(Wanted {
+                rooms,
+                after,
+                limit,
+            }))
+        };
+
+        assert_eq!(
+            parse("session:replay", r#"[{"after":"00000000000000ab-7"}]"#),
+            wanted(None, RECORDS_DEFAULT)
+        );
+        assert_eq!(
+            parse(
+                "session:replay",
+                r#"[{"after":"00000000000000ab-7","rooms":["order:9"],"limit":5,"requestId":1}]"#
+            ),
+            wanted(Some(vec!["order:9".parse().unwrap()]), 5)
+        );
+        for (args, code) in [
+            ("[]", "invalid_argument"),
+            ("[{}]", "invalid_argument"),
+            (r#"["00000000000000ab-7"]"#, "invalid_argument"),
+            (r#"[{"after":null}]"#, "position_malformed"),
+            (r#"[{"after":7}]"#, "position_malformed"),
+            (r#"[{"after":"7"}]"#, "position_malformed"),
+            (
+                r#"[{"after":"00000000000000ab-7","rooms":[]}]"#,
+                "invalid_argument",
+            ),
+            (
+                r#"[{"after":"00000000000000ab-7","rooms":["no"]}]"#,
+                "invalid_room",
+            ),
+            (
+                r#"[{"after":"00000000000000ab-7","limit":0}]"#,
+                "invalid_argument",
+            ),
+            (
+                r#"[{"after":"00000000000000ab-7","limit":10001}]"#,
+                "invalid_argument",
+            ),
+            (
+                r#"[{"after":"00000000000000ab-7","limit":"5"}]"#,
+                "invalid_argument",
+            ),
+        ] {
+            let refused = parse("session:replay", args).unwrap_err();
+            assert_eq!(refused.code(), code, "{args}");
+        }
     }
 
     fn parse(name: &str, args: &str) -> Result<Command, Refused> {

@@ -421,6 +421,7 @@ impl Application for Gateway {
             Ok(Command::Refresh { token }) => {
                 return self.refresh(session, &event, token, ack);
             }
+            Ok(Command::Replay(wanted)) => return self.replay(session, &event, wanted, ack),
             Ok(Command::Floor(command)) => return self.floor(session, &event, command, ack),
             Ok(Command::Ping) => self.pong(session, ack),
             Err(refused) => {

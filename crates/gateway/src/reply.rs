@@ -30,6 +30,12 @@ pub(crate) enum Refused {
     Room(#[from] InvalidRoom),
     #[error("room {0:?} cannot be left")]
     AlwaysJoined(Box<str>),
+    #[error("argument {argument} has no position in `after`")]
+    Position { argument: usize },
+    #[error("the session is not in room {:?}", .0.name())]
+    NotSubscribed(Room),
+    #[error("another replay of this session is under way")]
+    Busy,
     #[error("no right to this room")]
     Denied(#[from] Denied),
     #[error("the room was taken from the user")]
@@ -64,6 +70,28 @@ pub(crate) struct Subscribed {
     #[serde(skip_serializing_if = "Option::is_none")]
     next: Option<String>,
     snapshot: Snapshot,
+}
+
+/// The answer to a replay.
+#[derive(Debug, Serialize)]
+pub(crate) struct Replayed {
+    ok: bool,
+    /// Everything up to there was sent.
+    position: String,
+    /// There is more: ask again after this position, which is the same.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next: Option<String>,
+}
+
+impl Replayed {
+    /// What was asked for was sent up to `next`, or up to `through` if that was all.
+    pub(crate) fn new(through: Position, next: Option<Position>) -> Self {
+        Self {
+            ok: true,
+            position: next.unwrap_or(through).to_string(),
+            next: next.map(|position| position.to_string()),
+        }
+    }
 }
 
 impl Subscribed {
@@ -101,6 +129,9 @@ impl Refused {
             Self::UnknownEvent => "unknown_event",
             Self::Argument { .. } => "invalid_argument",
             Self::Room(_) | Self::AlwaysJoined(_) => "invalid_room",
+            Self::Position { .. } => "position_malformed",
+            Self::NotSubscribed(_) => "not_subscribed",
+            Self::Busy => "busy",
             Self::Denied(_) | Self::Taken(_) => "forbidden",
             Self::Token(reason) => reason.code(),
             Self::OtherUser => "other_user",
@@ -128,7 +159,7 @@ impl Refused {
             Self::Access(Unavailable { retry_after }) => {
                 Some(u64::try_from(retry_after.as_millis()).unwrap_or(RETRY_AFTER_MS))
             }
-            _ => (self.code() == "unavailable").then_some(RETRY_AFTER_MS),
+            _ => matches!(self.code(), "unavailable" | "busy").then_some(RETRY_AFTER_MS),
         }
     }
 

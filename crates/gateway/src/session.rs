@@ -1,10 +1,11 @@
 //! One client's rights, seat and rooms.
 
+mod past;
 mod rights;
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 
 use parking_lot::Mutex;
 use switchboard_engine::{Client, Connect, Handshake, SocketHandle};
@@ -37,6 +38,8 @@ pub struct Session {
     state: Mutex<State>,
     /// When the lane is to look at its token, in milliseconds; the lane's own.
     due_at: AtomicI64,
+    /// Whether the client is sent some of the past that it asked for.
+    is_replaying: AtomicBool,
 }
 
 /// What changes while a session lasts. Tenant and user never do.
@@ -114,6 +117,7 @@ impl Session {
             socket_id,
             state: Mutex::new(state),
             due_at: AtomicI64::new(Timestamp::MAX.as_millis()),
+            is_replaying: AtomicBool::new(false),
         }
     }
 
@@ -301,25 +305,6 @@ impl Session {
         let is_live = |one: &Membership| one.from < offset && audience.rooms.contains(&one.room);
         let is_excepted = |one: &Membership| audience.except.contains(&one.room);
         state.rooms.iter().any(is_live) && !state.rooms.iter().any(is_excepted)
-    }
-
-    /// Whether a replay of `replayed` leaves `record` out: because the line has had it, or will
-    /// have it, through another room, or because the session is in a room that it excepts, or not
-    /// in `replayed` any more.
-    pub(crate) fn passes_over(&self, record: &Record, replayed: &Room) -> bool {
-        let audience = record.event.audience();
-        let state = self.state.lock();
-        if state.is_ended || state.membership(replayed).is_none() {
-            return true;
-        }
-        let rooms = &state.rooms;
-        let excepted = rooms.iter().any(|one| audience.except.contains(&one.room));
-        let covered = rooms.iter().any(|one| {
-            one.room != *replayed
-                && one.from < record.position.offset
-                && audience.rooms.contains(&one.room)
-        });
-        excepted || covered
     }
 
     /// Whether the session is in `room`.

@@ -10,7 +10,7 @@ use tracing::debug;
 use crate::audit;
 use crate::gateway::{Gateway, refuse};
 use crate::pace::Held;
-use crate::replay::replay;
+use crate::replay::{Past, replay};
 use crate::reply::{Refused, Subscribed, answer};
 use crate::requests::Asked;
 use crate::session::{Entry, Membership, Session};
@@ -143,7 +143,8 @@ impl Gateway {
         }
         match after {
             Some(after) => {
-                Ok(replay(&*self.journal, &self.clock, session, membership, after).await?)
+                let past = Past::of(membership, after);
+                Ok(replay(&*self.journal, &self.clock, session, past).await?)
             }
             None => Ok(None),
         }

@@ -15,6 +15,12 @@ pub struct Config {
     /// Most bytes of bodies that are being read or worked on at once, for producers and for
     /// webhooks each. Default: 64 MiB. Beyond it the answer is 503.
     pub bodies_len_max: usize,
+    /// Most appends at once, each being what a request brings for one tenant. Default: 4096. Beyond it
+    /// the answer is 503, and nothing was done. More wait longer for the same disk.
+    pub appends_max: usize,
+    /// Most bytes of payloads that are being appended at once. Default: 64 MiB. Beyond it the answer
+    /// is 503; raising it costs memory several times over.
+    pub append_bytes_max: usize,
     /// Longest wait for the whole of a body. Default: 30 s. A slow sender holds its share of
     /// `bodies_len_max` for as long.
     pub body_timeout: Duration,
@@ -47,6 +53,8 @@ impl Default for Config {
             body_len_max: 8 << 20,
             webhook_body_len_max: 4 << 20,
             bodies_len_max: 64 << 20,
+            appends_max: 4_096,
+            append_bytes_max: 64 << 20,
             body_timeout: Duration::from_secs(30),
             message_retention: Duration::from_hours(7 * 24),
             receipt_retention: Duration::from_hours(24),

@@ -19,6 +19,8 @@ use crate::campaigns;
 use crate::config::Config;
 use crate::draft::DRAFTS_MAX;
 use crate::events;
+use crate::history;
+use crate::in_flight::InFlight;
 use crate::key_store::KeyStore;
 use crate::keys::Keys;
 use crate::limits::{Limits, ProducerLimits};
@@ -70,6 +72,7 @@ struct Shared {
     stats: IngestStats,
     bodies: BodyReader,
     webhook_bodies: BodyReader,
+    in_flight: InFlight,
     turns: Turns,
     alarms: Alarms,
     heard: Heard,
@@ -93,6 +96,8 @@ impl Ingest {
             webhook_body_len_max,
             bodies_len_max,
             body_timeout,
+            appends_max,
+            append_bytes_max,
             ..
         } = config;
         Self(Arc::new(Shared {
@@ -103,6 +108,7 @@ impl Ingest {
             single_tenant,
             endpoints: RwLock::new(Arc::new(endpoints)),
             clock,
+            in_flight: InFlight::new(appends_max, append_bytes_max),
             limits: Limits::new(&config.limits),
             config,
             turns: Turns::default(),
@@ -225,6 +231,8 @@ impl Ingest {
     pub fn counts(&self) -> IngestCounts {
         IngestCounts {
             limited: self.0.limits.counts(),
+            in_flight: self.0.in_flight.counts(),
+            overloaded: self.0.in_flight.refused(),
             ..self.stats().counts()
         }
     }
@@ -234,13 +242,40 @@ impl Ingest {
         &self.0.stats
     }
 
+    /// Appends what belongs to one tenant, or nothing of it if too much is being appended already.
+    ///
+    /// In a task of its own: a caller that goes away leaves nothing half done, and finds the outcome
+    /// again by the same ids.
     pub(crate) async fn append(
         &self,
         tenant: &TenantId,
         items: Vec<Item>,
         maker: Maker,
     ) -> Vec<Result<Receipt, Refused>> {
-        self.publication(tenant, maker).run(items).await
+        let drafts = items.iter().flat_map(|item| &item.drafts);
+        let ids: Vec<_> = drafts.map(|draft| draft.id.clone()).collect();
+        let refused = |unavailable: Unavailable| {
+            let refused = |id| {
+                Err(Refused {
+                    id,
+                    refusal: unavailable.into(),
+                })
+            };
+            ids.into_iter().map(refused).collect()
+        };
+        let share = match self.0.in_flight.take(&items) {
+            Ok(share) => share,
+            Err(overloaded) => return refused(overloaded),
+        };
+        let (ingest, tenant) = (self.clone(), tenant.clone());
+        let appending = tokio::spawn(async move {
+            let outcomes = ingest.publication(&tenant, maker).run(items).await;
+            drop(share);
+            outcomes
+        });
+        appending
+            .await
+            .unwrap_or_else(|_| refused(Unavailable::Failing))
     }
 
     /// A publication of this tenant, now.
@@ -345,7 +380,10 @@ const USED_INTERVAL: Duration = Duration::from_mins(1);
 
 fn routes() -> [(&'static str, MethodRouter<Ingest>); 9] {
     [
-        ("/v1/events", post(events::post_events)),
+        (
+            "/v1/events",
+            get(history::get_events).post(events::post_events),
+        ),
         ("/v1/campaigns/{id}/{verb}", post(campaigns::post_campaign)),
         ("/v1/events/{id}/receipt", get(receipts::get_receipt)),
         ("/v1/revocations", post(orders::post_revocations)),

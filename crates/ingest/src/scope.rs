@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 pub enum Scope {
     /// Publishing events.
     Publish,
-    /// Reading what the server counts, and who got an event.
+    /// Reading events, what the server counts, and who got an event.
     Read,
     /// Making and revoking keys, and whatever else an operator does.
     Admin,

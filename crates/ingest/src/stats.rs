@@ -6,6 +6,7 @@ use std::time::Duration;
 use http::StatusCode;
 use switchboard_metrics::{Counter, Histogram, HistogramSnapshot, Tally};
 
+use crate::in_flight::InFlightCounts;
 use crate::outcome::Receipt;
 use crate::problem::Problem;
 use crate::source::Ignored;
@@ -38,6 +39,11 @@ pub struct IngestCounts {
     /// Requests to `/v1/events`, by what they were answered: `accepted`, `partial` (some of an
     /// array), `none` of an array, or the code of the problem.
     pub requests: BTreeMap<&'static str, u64>,
+    /// What is being appended now.
+    pub in_flight: InFlightCounts,
+    /// Appends that were refused because too much was being appended, by the setting that says how
+    /// much may be.
+    pub overloaded: BTreeMap<&'static str, u64>,
     /// Requests and events beyond what comes by one API key in a time, by the setting that says how
     /// much.
     pub limited: BTreeMap<&'static str, u64>,
@@ -61,6 +67,8 @@ impl IngestStats {
             refused: self.refused.counts(),
             requests: self.requests.counts(),
             limited: BTreeMap::new(),
+            in_flight: InFlightCounts::default(),
+            overloaded: BTreeMap::new(),
             webhook_accepted: self.webhook_accepted.get(),
             webhook_ignored: self.webhook_ignored.counts(),
             webhook_refused: self.webhook_refused.get(),

@@ -1,4 +1,5 @@
-use std::collections::VecDeque;
+mod window;
+
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
@@ -6,19 +7,23 @@ use parking_lot::Mutex;
 use switchboard_event::{Epoch, Offset, Position};
 use tokio::sync::watch;
 
-use crate::batch::event_bytes;
-use crate::page::{Extent, PageBuilder, RoomSet, admit};
+use crate::page::{Extent, PageBuilder, admit};
 use crate::{Page, Query, ReadError, Record};
+
+use window::Window;
 
 /// The newest records of one partition, in memory, shared by all tails and reads.
 ///
-/// Dense: it holds every record from its first to the head. The lock is short; nobody waits in it.
+/// Dense: it holds every record from its first to the head, and knows which rooms heard them. The lock
+/// is short; nobody waits in it.
 #[derive(Debug)]
 pub(crate) struct Ring {
     epoch: Epoch,
     limits: RingLimits,
     window: Mutex<Window>,
     reach: watch::Sender<Reach>,
+    /// Held by whoever fetches what the storage has of the time before.
+    recalling: tokio::sync::Mutex<()>,
 }
 
 /// How much a ring holds at most.
@@ -26,6 +31,14 @@ pub(crate) struct Ring {
 pub(crate) struct RingLimits {
     pub(crate) records_max: usize,
     pub(crate) bytes_max: usize,
+}
+
+/// What a ring is still to be given of the time before it began.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Recall {
+    pub(crate) floor: Offset,
+    pub(crate) before: Offset,
+    pub(crate) limits: RingLimits,
 }
 
 /// How far a partition has come; what tails wait for.
@@ -46,23 +59,9 @@ pub(crate) enum Look {
     Older(Offset),
 }
 
-#[derive(Debug)]
-struct Window {
-    floor: Offset,
-    head: Offset,
-    records: VecDeque<Arc<Record>>,
-    bytes: usize,
-}
-
 impl Ring {
     /// A ring for a partition of which only the storage has records.
     pub(crate) fn new(epoch: Epoch, floor: Offset, head: Offset, limits: RingLimits) -> Self {
-        let window = Window {
-            floor,
-            head,
-            records: VecDeque::new(),
-            bytes: 0,
-        };
         let (reach, _) = watch::channel(Reach {
             head,
             closed: false,
@@ -70,8 +69,9 @@ impl Ring {
         Self {
             epoch,
             limits,
-            window: Mutex::new(window),
+            window: Mutex::new(Window::new(floor, head)),
             reach,
+            recalling: tokio::sync::Mutex::default(),
         }
     }
 
@@ -97,12 +97,7 @@ impl Ring {
     pub(crate) fn catch_up(&self, floor: Offset, head: Offset) {
         let mut window = self.window.lock();
         if window.head != head {
-            *window = Window {
-                floor,
-                head,
-                records: VecDeque::new(),
-                bytes: 0,
-            };
+            *window = Window::new(floor, head);
         }
         window.trim(floor);
         drop(window);
@@ -143,21 +138,52 @@ impl Ring {
         if after.offset == window.head {
             return Ok(Look::CaughtUp);
         }
-        let Some(start) = window.index(after.offset.next()) else {
+        let Some(records) = window.from(after.offset.next()) else {
             return Ok(Look::Older(window.head));
         };
-        let records = window
-            .records
-            .range(start..)
-            .take(count_max)
-            .cloned()
-            .collect();
-        Ok(Look::Records(records))
+        Ok(Look::Records(records.take(count_max).cloned().collect()))
     }
 
-    /// Answers a query if the ring covers its whole range.
+    /// Has `fetch` bring the newest records from the storage, in their order, if that was not done
+    /// before: those who come back after a start read them once and not each. Whoever comes meanwhile
+    /// waits for them.
+    pub(crate) async fn recall<F>(&self, fetch: impl FnOnce(Recall) -> F) -> Result<(), ReadError>
+    where
+        F: Future<Output = Result<Vec<Arc<Record>>, ReadError>>,
+    {
+        let _alone = self.recalling.lock().await;
+        let wanted = {
+            let mut window = self.window.lock();
+            let space = window.space(self.limits);
+            window.is_recalled |= space.records_max == 0;
+            if window.is_recalled {
+                return Ok(());
+            }
+            Recall {
+                floor: window.floor,
+                before: window.first().unwrap_or_else(|| window.head.next()),
+                limits: space,
+            }
+        };
+        let fetched = fetch(wanted).await;
+        let mut window = self.window.lock();
+        // What is damaged stays so, and is found by whoever wants it.
+        window.is_recalled = matches!(&fetched, Ok(_) | Err(ReadError::Damaged { .. }));
+        let records = fetched?;
+        for record in records.into_iter().rev() {
+            let is_here = window
+                .first()
+                .is_some_and(|first| record.position.offset >= first);
+            if !is_here && !window.push_oldest(record, self.limits) {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Answers a query if the ring covers its whole range. Looks at the records of its rooms only.
     ///
-    /// Gives way between slices, so that a long scan does not hold up other tasks.
+    /// Gives way between slices, so that a long history does not hold up other tasks.
     pub(crate) async fn read(&self, query: &Query) -> Result<Option<Page>, ReadError> {
         let Some(through) = admit(query, &self.extent())? else {
             return Ok(Some(Page {
@@ -165,75 +191,49 @@ impl Ring {
                 next: None,
             }));
         };
-        let rooms = RoomSet::new(&query.rooms);
         let mut page = PageBuilder::new(query, through);
         let mut after = query.after;
-        while after.offset < through {
-            let slice = match self.look(after, SLICE_MAX)? {
-                Look::Records(slice) => slice,
-                Look::CaughtUp => break,
-                Look::Older(_) => return Ok(None),
+        loop {
+            let Some(slice) = self.heard(query, after, through)? else {
+                return Ok(None);
             };
+            let is_all = slice.len() < SLICE_MAX;
             for record in slice {
                 after = record.position;
-                if after.offset > through {
-                    break;
-                }
-                if rooms.wants(&record) && page.offer(record) == ControlFlow::Break(()) {
+                if page.offer(record) == ControlFlow::Break(()) {
                     return Ok(Some(page.finish()));
                 }
             }
+            if is_all {
+                return Ok(Some(page.finish()));
+            }
             tokio::task::yield_now().await;
         }
-        Ok(Some(page.finish()))
-    }
-}
-
-impl Window {
-    fn push(&mut self, record: Arc<Record>) {
-        debug_assert_eq!(record.position.offset, self.head.next());
-        self.head = record.position.offset;
-        self.bytes += event_bytes(&record.event);
-        self.records.push_back(record);
     }
 
-    fn shrink(&mut self, limits: RingLimits) {
-        while self.records.len() > limits.records_max || self.bytes > limits.bytes_max {
-            if !self.pop() {
-                return;
-            }
-        }
-    }
-
-    fn trim(&mut self, floor: Offset) {
-        self.floor = self.floor.max(floor);
-        while self.first().is_some_and(|first| first <= self.floor) {
-            self.pop();
-        }
-    }
-
-    fn pop(&mut self) -> bool {
-        let Some(record) = self.records.pop_front() else {
-            return false;
+    /// The next records of a query, at most [`SLICE_MAX`]; none if not all of them are here.
+    fn heard(
+        &self,
+        query: &Query,
+        after: Position,
+        through: Offset,
+    ) -> Result<Option<Vec<Arc<Record>>>, ReadError> {
+        let window = self.window.lock();
+        let extent = Extent {
+            epoch: self.epoch,
+            floor: window.floor,
+            head: window.head,
         };
-        self.bytes -= event_bytes(&record.event);
-        true
-    }
-
-    fn first(&self) -> Option<Offset> {
-        self.records.front().map(|record| record.position.offset)
-    }
-
-    /// Where in the ring the record with this offset is.
-    fn index(&self, offset: Offset) -> Option<usize> {
-        let distance = offset.as_u64().checked_sub(self.first()?.as_u64())?;
-        usize::try_from(distance)
-            .ok()
-            .filter(|index| *index < self.records.len())
+        extent.check(after)?;
+        let is_here = match window.first() {
+            Some(first) => first <= after.offset.next(),
+            None => after.offset >= window.head,
+        };
+        Ok(is_here.then(|| window.heard(&query.rooms, after.offset, through, SLICE_MAX)))
     }
 }
 
-/// How many records a scan takes out of the lock at once.
+/// How many records a read takes out of the lock at once.
 const SLICE_MAX: usize = 256;
 
 #[cfg(test)]
@@ -289,6 +289,99 @@ mod tests {
         assert_eq!(ring.look(at(1), 9).unwrap_err(), trimmed);
     }
 
+    #[tokio::test]
+    async fn what_the_storage_has_of_before_is_fetched_once_and_as_far_as_it_fits() {
+        let limits = RingLimits {
+            records_max: 4,
+            ..LIMITS
+        };
+        let ring = Ring::new(Epoch::new(1), Offset::new(1), Offset::new(5), limits);
+        ring.publish(vec![record(6)]);
+
+        let fetched = ring.recall(async |wanted: Recall| {
+            assert_eq!(
+                (wanted.floor, wanted.before),
+                (Offset::new(1), Offset::new(6))
+            );
+            // More came meanwhile, and what is fetched may overlap.
+            ring.publish(vec![record(7)]);
+            Ok((2..=6).map(record).collect())
+        });
+        let fetched = fetched.await;
+        let again = ring.recall(|_| std::future::ready(Err(ReadError::Closed)));
+
+        assert_eq!((fetched, again.await), (Ok(()), Ok(())));
+        assert_eq!(looked(&ring, 3), Some(vec![4, 5, 6, 7]));
+        assert_eq!(looked(&ring, 2), None);
+    }
+
+    #[tokio::test]
+    async fn a_room_is_read_without_the_records_of_others() {
+        let ring = ring(RingLimits {
+            records_max: 1_000,
+            bytes_max: usize::MAX,
+        });
+        let room = |offset: u64| {
+            if offset % 100 == 0 {
+                "contact:quiet"
+            } else {
+                "contact:busy"
+            }
+        };
+        let records = (1..=1_500).map(|offset| record_in(offset, &[room(offset), "flow:all"]));
+        ring.publish(records.collect());
+
+        let offsets = async |rooms: &[&str], after: u64, limit: usize| {
+            let page = ring.read(&query(rooms, after, limit)).await.unwrap();
+            page.map(|page| {
+                let offset = |record: &Arc<Record>| record.position.offset.as_u64();
+                let next = page.next.map(|next| next.offset.as_u64());
+                (page.records.iter().map(offset).collect::<Vec<_>>(), next)
+            })
+        };
+
+        let quiet = vec![600, 700, 800, 900, 1_000, 1_100, 1_200, 1_300, 1_400, 1_500];
+        assert_eq!(
+            offsets(&["contact:quiet"], 500, 99).await,
+            Some((quiet.clone(), None))
+        );
+        assert_eq!(
+            offsets(&["contact:quiet"], 500, 3).await,
+            Some((quiet[..3].to_vec(), Some(800)))
+        );
+        assert_eq!(
+            offsets(&["contact:none"], 500, 3).await,
+            Some((Vec::new(), None))
+        );
+        // Each once, however many of its rooms are asked for.
+        let all = (501..=1_500).collect();
+        assert_eq!(
+            offsets(&["flow:all", "contact:quiet", "contact:busy"], 500, 1_000).await,
+            Some((all, None))
+        );
+        assert_eq!(offsets(&["contact:quiet"], 499, 99).await, None);
+        // What is forgotten is in no index.
+        ring.trim(Offset::new(1_500));
+        assert!(format!("{:?}", ring.window.lock()).contains("rooms: {}"));
+    }
+
+    fn query(rooms: &[&str], after: u64, limit: usize) -> Query {
+        let partitions = crate::Partitions::new(std::num::NonZeroU16::MIN);
+        let room = |name: &&str| crate::TenantRoom {
+            tenant: "acme".parse().unwrap(),
+            room: name.parse().unwrap(),
+        };
+        Query {
+            partition: partitions.at(0).unwrap(),
+            rooms: rooms.iter().map(room).collect(),
+            after: at(after),
+            through: Offset::new(u64::MAX),
+            limit,
+            bytes_max: Query::BYTES_MAX,
+            now: Timestamp::from_millis(0),
+        }
+    }
+
     fn ring(limits: RingLimits) -> Ring {
         Ring::new(Epoch::new(1), Offset::ZERO, Offset::ZERO, limits)
     }
@@ -314,13 +407,20 @@ mod tests {
     }
 
     fn record(offset: u64) -> Arc<Record> {
+        record_in(offset, &[])
+    }
+
+    fn record_in(offset: u64, rooms: &[&str]) -> Arc<Record> {
         let event = Event::from_parts(EventParts {
             id: offset.to_string().parse().unwrap(),
             tenant: "acme".parse::<TenantId>().unwrap(),
             at: Timestamp::from_millis(0),
             name: "contact:updated".into(),
             data: bytes::Bytes::new(),
-            audience: Audience::default(),
+            audience: Audience {
+                rooms: rooms.iter().map(|room| room.parse().unwrap()).collect(),
+                except: Vec::new(),
+            },
             expires_at: None,
             receipt_by: None,
             fingerprint: [0; 16],

@@ -266,6 +266,8 @@ pub(crate) fn ingest(settings: &Settings) -> switchboard_ingest::Config {
         body_len_max: size(settings.ingest.body_max),
         webhook_body_len_max: size(settings.ingest.webhook_body_max),
         limits: producer_limits(settings),
+        appends_max: usize::try_from(settings.ingest.appends_max).unwrap_or(usize::MAX),
+        append_bytes_max: size(settings.ingest.append_bytes_max),
         campaign_progress_every: settings.ingest.campaign_progress_every.into(),
         account_silence_max: settings.ingest.account_silence,
         receipt_retention: settings.journal.retention_age,

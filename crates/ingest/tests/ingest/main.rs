@@ -10,6 +10,8 @@ mod bodies;
 mod campaigns;
 mod events;
 mod facts;
+mod history;
+mod in_flight;
 mod limits;
 mod logs;
 mod mapping;

@@ -11,15 +11,18 @@ use switchboard_journal::{
     AppendError, Appended, Batch, Health, Journal, Key, Page, Partition, Partitions, Query,
     ReadError, Record, Stats, Tail, Value,
 };
+use tokio::sync::Semaphore;
 
 use crate::bodies;
 use crate::world::{World, paused, tenant};
 
 /// Answers appends with these failures first, and then passes them on.
-struct Scripted {
-    journal: Arc<dyn Journal>,
-    failures: Mutex<VecDeque<AppendError>>,
-    appends: Arc<Mutex<Vec<usize>>>,
+pub(crate) struct Scripted {
+    pub(crate) journal: Arc<dyn Journal>,
+    pub(crate) failures: Mutex<VecDeque<AppendError>>,
+    pub(crate) appends: Arc<Mutex<Vec<usize>>>,
+    /// Each append takes one, and waits for it.
+    pub(crate) turns: Arc<Semaphore>,
 }
 
 #[async_trait]
@@ -30,6 +33,7 @@ impl Journal for Scripted {
 
     async fn append(&self, batch: Batch, now: Timestamp) -> Result<Vec<Appended>, AppendError> {
         self.appends.lock().unwrap().push(batch.events().len());
+        self.turns.acquire().await.unwrap().forget();
         let failure = self.failures.lock().unwrap().pop_front();
         match failure {
             Some(failure) => Err(failure),
@@ -213,6 +217,7 @@ fn world(failures: impl Into<VecDeque<AppendError>>) -> (World, Arc<Mutex<Vec<us
             journal,
             failures,
             appends: seen,
+            turns: Arc::new(Semaphore::new(Semaphore::MAX_PERMITS)),
         })
     });
     (world, appends)

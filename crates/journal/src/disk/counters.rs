@@ -1,5 +1,6 @@
 //! What the writer tells of itself.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use switchboard_metrics::{Counter, Histogram};
@@ -27,6 +28,8 @@ impl Counters {
             appended: self.appended.get(),
             bytes: self.bytes.load(Relaxed),
             sessions: self.sessions.load(Relaxed),
+            reads: BTreeMap::new(),
+            records_read: 0,
             commits: self.commits.snapshot(),
         }
     }

@@ -5,6 +5,7 @@ use switchboard_event::{TenantId, Timestamp};
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use crate::disk::queue::{Job, Refused, SessionJob, WRITER_ENDED};
+use crate::disk::reader::LEASES;
 use crate::disk::session::Table;
 use crate::disk::{DiskJournal, StorageError, row};
 use crate::lease::LeaseCursor;
@@ -91,7 +92,7 @@ impl Leases for DiskJournal {
         let (prefix, after) = (prefix.to_owned(), after.cloned());
         let read =
             move |connection: &Connection| select(connection, partition, &prefix, after.as_ref());
-        Ok(self.readers.run(read).await?)
+        Ok(self.readers.run(LEASES, read).await?)
     }
 
     async fn take_expired(
@@ -110,7 +111,7 @@ impl Leases for DiskJournal {
             let found = select.query_row((partition.index(), due, &wanted), |_| Ok(()));
             Ok(found.optional()?.is_some())
         };
-        if !self.readers.run(look).await? {
+        if !self.readers.run(LEASES, look).await? {
             return Ok(Vec::new());
         }
         let prefix = prefix.to_owned();

@@ -6,6 +6,7 @@
 mod checkpoint;
 mod counters;
 mod error;
+mod flights;
 mod insert;
 mod leases;
 mod ledger;
@@ -205,10 +206,19 @@ impl Journal for DiskJournal {
         }
         // The file may be further than what was published: nobody reads on from there yet.
         query.through = query.through.min(ring.extent().head);
-        match ring.read(&query).await? {
-            Some(page) => Ok(page),
-            None => self.readers.page(query).await,
+        if let Some(page) = ring.read(&query).await? {
+            return Ok(page);
         }
+        // After a start nothing is in memory: those who come back then bring it there once, and not
+        // each of them its own page.
+        let fetch = |wanted| self.readers.recent(query.partition, wanted);
+        // What cannot be read of it concerns whoever asks for that.
+        if ring.recall(fetch).await.is_ok()
+            && let Some(page) = ring.read(&query).await?
+        {
+            return Ok(page);
+        }
+        self.readers.page(query).await
     }
 
     async fn awaiting(
@@ -269,7 +279,7 @@ impl Journal for DiskJournal {
     }
 
     fn stats(&self) -> Stats {
-        self.shared.counters.stats()
+        self.readers.count(self.shared.counters.stats())
     }
 
     async fn close(&self) {

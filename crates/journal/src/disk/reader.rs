@@ -5,13 +5,19 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use rusqlite::{Connection, OptionalExtension};
 use switchboard_event::{Epoch, Offset, Position, TenantId, Timestamp};
+use switchboard_metrics::{Counter, Tally};
 use tokio::sync::Semaphore;
 
+use crate::batch::event_bytes;
+use crate::disk::flights::Flights;
 use crate::disk::merge::Merge;
 use crate::disk::row::{self, record_columns};
 use crate::disk::{StorageError, schema};
 use crate::page::{Extent, PageBuilder, admit};
-use crate::{AWAITING_MAX, Key, Page, Partition, Query, ReadError, Record, TAIL_BATCH_MAX, Value};
+use crate::ring::Recall;
+use crate::{
+    AWAITING_MAX, Key, Page, Partition, Query, ReadError, Record, Stats, TAIL_BATCH_MAX, Value,
+};
 
 /// A small pool of connections that only read.
 ///
@@ -22,6 +28,9 @@ pub(crate) struct Readers {
     epoch: Epoch,
     permits: Arc<Semaphore>,
     idle: Mutex<Vec<Connection>>,
+    flights: Flights,
+    reads: Tally,
+    records_read: Counter,
 }
 
 impl Readers {
@@ -32,6 +41,18 @@ impl Readers {
             epoch,
             permits,
             idle: Mutex::default(),
+            flights: Flights::default(),
+            reads: Tally::of([PAGE, RECENT, TAIL, VALUES, RECEIPTS, LEASES]),
+            records_read: Counter::new(),
+        }
+    }
+
+    /// Adds what was read to what the writer tells.
+    pub(super) fn count(&self, stats: Stats) -> Stats {
+        Stats {
+            reads: self.reads.counts(),
+            records_read: self.records_read.get(),
+            ..stats
         }
     }
 
@@ -49,15 +70,36 @@ impl Readers {
         after: Position,
         through: Offset,
     ) -> Result<Vec<Arc<Record>>, ReadError> {
-        self.run(move |connection| records(connection, partition, after, through))
-            .await
+        let read = move |connection: &Connection| records(connection, partition, after, through);
+        let records = self.run(TAIL, read).await?;
+        self.records_read.add(records.len() as u64);
+        Ok(records)
     }
 
-    /// Answers a query from the index by room.
+    /// Answers a query from the index by room. Equal ones that come meanwhile wait for the same page.
     pub(super) async fn page(self: &Arc<Self>, query: Query) -> Result<Page, ReadError> {
         let epoch = self.epoch;
-        self.run(move |connection| page(connection, &query, epoch))
-            .await
+        let read = async |query: Query| {
+            let page = self
+                .run(PAGE, move |connection| page(connection, &query, epoch))
+                .await?;
+            self.records_read.add(page.records.len() as u64);
+            Ok(page)
+        };
+        self.flights.page(query, read).await
+    }
+
+    /// The newest records of a partition before an offset, in their order, as many as a ring takes.
+    pub(super) async fn recent(
+        self: &Arc<Self>,
+        partition: Partition,
+        wanted: Recall,
+    ) -> Result<Vec<Arc<Record>>, ReadError> {
+        let epoch = self.epoch;
+        let read = move |connection: &Connection| recent(connection, partition, wanted, epoch);
+        let records = self.run(RECENT, read).await?;
+        self.records_read.add(records.len() as u64);
+        Ok(records)
     }
 
     /// The records whose receipts wait until later than `since`.
@@ -67,8 +109,8 @@ impl Readers {
         since: Timestamp,
     ) -> Result<Vec<Arc<Record>>, ReadError> {
         let epoch = self.epoch;
-        self.run(move |connection| awaiting(connection, partition, since, epoch))
-            .await
+        let read = move |connection: &Connection| awaiting(connection, partition, since, epoch);
+        self.run(RECEIPTS, read).await
     }
 
     pub(super) async fn values(
@@ -77,14 +119,16 @@ impl Readers {
         keys: Vec<Key>,
         now: Timestamp,
     ) -> Result<Vec<Option<Value>>, ReadError> {
-        self.run(move |connection| values(connection, &tenant, &keys, now))
-            .await
+        let read = move |connection: &Connection| values(connection, &tenant, &keys, now);
+        self.run(VALUES, read).await
     }
 
     pub(super) async fn run<T: Send + 'static>(
         self: &Arc<Self>,
+        what: &'static str,
         read: impl FnOnce(&Connection) -> Result<T, StorageError> + Send + 'static,
     ) -> Result<T, ReadError> {
+        self.reads.increment(what);
         let permits = Arc::clone(&self.permits);
         let permit = permits
             .acquire_owned()
@@ -187,6 +231,38 @@ fn records(
     Ok(records)
 }
 
+fn recent(
+    connection: &Connection,
+    partition: Partition,
+    wanted: Recall,
+    epoch: Epoch,
+) -> Result<Vec<Arc<Record>>, StorageError> {
+    let mut select = connection.prepare_cached(concat!(
+        "SELECT ",
+        record_columns!(),
+        " FROM record WHERE partition = ?1 AND offset > ?2 AND offset < ?3 \
+         ORDER BY offset DESC LIMIT ?4"
+    ))?;
+    let bounds = (
+        partition.index(),
+        row::stored(wanted.floor.as_u64()),
+        row::stored(wanted.before.as_u64()),
+        row::stored(wanted.limits.records_max),
+    );
+    let mut rows = select.query(bounds)?;
+    let (mut records, mut bytes) = (Vec::new(), 0);
+    while let Some(row) = rows.next()? {
+        let record = row::shared(row, epoch)?;
+        bytes += event_bytes(&record.event);
+        if bytes > wanted.limits.bytes_max {
+            break;
+        }
+        records.push(record);
+    }
+    records.reverse();
+    Ok(records)
+}
+
 fn awaiting(
     connection: &Connection,
     partition: Partition,
@@ -285,5 +361,12 @@ pub(super) fn value(
         .then_some(value))
 }
 
+/// What is read, in the counts.
+const PAGE: &str = "page";
+const RECENT: &str = "recent";
+const TAIL: &str = "tail";
+const VALUES: &str = "values";
+const RECEIPTS: &str = "receipts";
+pub(super) const LEASES: &str = "leases";
 /// How many reads run at once. More would only wait for the same disk.
 const READERS_MAX: usize = 4;

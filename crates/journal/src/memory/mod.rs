@@ -37,7 +37,7 @@ pub struct MemoryConfig {
     pub epoch: Epoch,
     /// How long records are kept. Default: 24 hours.
     pub retention_age: Duration,
-    /// How many records are kept. Default: 100,000. Reads by room scan what is kept.
+    /// How many records are kept. Default: 100,000.
     pub retention_records: usize,
     /// How many bytes of records are kept, counted as the disk journal counts. Default: 256 MiB,
     /// all of it memory.

@@ -11,6 +11,7 @@ mod disk;
 mod failures;
 mod leases;
 mod opening;
+mod reads;
 mod sessions;
 
 mod memory {

@@ -405,6 +405,22 @@ fn producers(page: &mut Exposition, snapshot: &Snapshot) {
         "How long the journal took to answer an append.",
         &ingest.appends,
     );
+    page.gauge(
+        "switchboard_appends_in_flight",
+        "What is being appended: what requests bring for one tenant each.",
+        ingest.in_flight.appends,
+    );
+    page.gauge(
+        "switchboard_append_bytes_in_flight",
+        "Bytes of the payloads that are being appended.",
+        ingest.in_flight.bytes,
+    );
+    page.counters(
+        "switchboard_appends_refused_total",
+        "Appends that were answered with 503 because too much was being appended, by setting.",
+        "limit",
+        &ingest.overloaded,
+    );
     webhooks(page, ingest);
     page.counters(
         "switchboard_unknown_fields_total",
@@ -493,6 +509,17 @@ fn journal(page: &mut Exposition, snapshot: &Snapshot) {
         "switchboard_journal_sessions",
         "Sessions that clients may come back to.",
         journal.sessions,
+    );
+    page.counters(
+        "switchboard_journal_disk_reads_total",
+        "Reads of the journal's storage, by what was read.",
+        "what",
+        &journal.reads,
+    );
+    page.counter(
+        "switchboard_journal_disk_records_read_total",
+        "Records that these brought.",
+        journal.records_read,
     );
     page.histogram(
         "switchboard_journal_commit_duration_seconds",
