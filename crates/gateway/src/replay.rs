@@ -11,7 +11,7 @@ use crate::counters::Path;
 use crate::delivery::{self, Mark};
 use crate::missed::everyone;
 use crate::pace;
-use crate::session::{Membership, Session};
+use crate::session::{Hearing, Membership, Session};
 
 /// Sends what `membership.room` said after `after` and up to where the membership comes live.
 ///
@@ -66,7 +66,7 @@ async fn post(
     after: &mut Position,
 ) {
     for record in records {
-        if !session.passes_over(record, &membership.room) {
+        if replays(session, record, &membership.room).await {
             session.lane.sent(record, [&session.user()], clock.now());
             // Replays do not move the line, so they bear no mark.
             let packet = Arc::new(delivery::replayed(record));
@@ -78,6 +78,17 @@ async fn post(
         *after = record.position;
     }
     session.handle.outbox().drained().await;
+}
+
+/// Whether the replay holds `record`; waits while it is being decided about the room.
+async fn replays(session: &Session, record: &Record, room: &Room) -> bool {
+    loop {
+        match session.replays(record, room) {
+            Hearing::Yes => return true,
+            Hearing::No => return false,
+            Hearing::Undecided => session.decided(room).await,
+        }
+    }
 }
 
 /// Where the journal keeps what `room` heard; a team also hears what is said to every tenant.

@@ -330,6 +330,8 @@ impl Vitals for Shared {
             users,
             behind: _,
             leases: _,
+            leases_overdue: _,
+            undecided: _,
             receipts: _,
         } = self.gateway.stats();
         ConnectionStats {
