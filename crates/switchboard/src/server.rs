@@ -342,8 +342,8 @@ impl Vitals for Shared {
         }
     }
 
-    fn authorize(&self, headers: &HeaderMap) -> Result<(), Response> {
-        let producer = self.ingest.producer(headers);
+    fn authorize(&self, client: Option<SocketAddr>, headers: &HeaderMap) -> Result<(), Response> {
+        let producer = self.ingest.producer(client, headers);
         producer
             .and_then(|producer| producer.require(Scope::Read))
             .map_err(Problem::into_response)
@@ -534,7 +534,7 @@ mod tests {
             let headers = [(http::header::AUTHORIZATION, value.parse().unwrap())];
             server
                 .shared
-                .authorize(&headers.into_iter().collect())
+                .authorize(None, &headers.into_iter().collect())
                 .is_ok()
         };
 
@@ -542,7 +542,7 @@ mod tests {
         assert!(authorize("bearer sb_key"));
         assert!(!authorize("Basic sb_key"));
         assert!(!authorize("Bearer sb_other"));
-        assert!(server.shared.authorize(&HeaderMap::new()).is_err());
+        assert!(server.shared.authorize(None, &HeaderMap::new()).is_err());
         server.shutdown().await;
     }
 
