@@ -137,7 +137,8 @@ impl Asked {
             *tenant == question.tenant && *room == question.room
         };
         if self.0.len() < rooms_max && (counts_anyway || !self.0.iter().any(is_of)) {
-            self.0.push((question.tenant.clone(), question.room.clone()));
+            self.0
+                .push((question.tenant.clone(), question.room.clone()));
         }
     }
 }

@@ -208,7 +208,8 @@ impl Decider {
         let named = |is_meant: fn(&Breaker) -> bool| {
             let windows = self.0.windows();
             let meant = windows.filter(|window| is_meant(&window.breaker.lock()));
-            let name = |window: &Window| format!("{} ({})", window.name, window.desk.source.policy());
+            let name =
+                |window: &Window| format!("{} ({})", window.name, window.desk.source.policy());
             let mut names: Vec<_> = meant.map(name).collect();
             names.sort_unstable();
             (!names.is_empty()).then(|| names.join(", "))

@@ -367,6 +367,7 @@ impl Metered for Shared {
             gateway_counts: self.gateway.counts(),
             key_fetches: self.gateway.key_fetches(),
             key_servers: self.gateway.key_servers(),
+            certificate_not_after: self.certificate.as_ref().and_then(|one| one.not_after()),
             certificate_reloads: self.certificate.as_ref().map(|one| one.reloads()),
             access: self.access.counts(),
             is_degraded: self.access.degraded().is_some(),
