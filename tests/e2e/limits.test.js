@@ -181,6 +181,29 @@ describe('an address that connects too often', async () => {
   });
 });
 
+test('who guesses API keys is looked at no more for a while, and others behind the same proxy are', async () => {
+  const server = await startServer({
+    settings: { server: { trusted_proxies: ['127.0.0.1'] }, limits: { unknown_keys_per_address: '1/m burst 3' } },
+  });
+  try {
+    const from = (/** @type {string} */ address, /** @type {string} */ key) =>
+      fetch(`${server.url}/v1/stats`, { headers: { authorization: `Bearer ${key}`, 'x-forwarded-for': address } });
+    for (let guess = 0; guess < 3; guess += 1) assert.equal((await from('203.0.113.7', `guess-${guess}`)).status, 401);
+
+    const refused = await from('203.0.113.7', 'guess-4');
+    const seconds = Number(refused.headers.get('retry-after'));
+
+    assert.equal(refused.status, 429);
+    assert.equal((await refused.json()).code, 'rate_limited');
+    assert.ok(seconds > 0 && seconds <= 60, String(seconds));
+    assert.equal((await from('203.0.113.7', KEYS.acme)).status, 429);
+    assert.equal((await from('203.0.113.8', KEYS.acme)).status, 200);
+    assert.ok((await metric(server, 'rate_limited_total{limit="unknown_keys_per_address"}')) >= 2);
+  } finally {
+    await server.stop();
+  }
+});
+
 describe('a producer that sends too much', async () => {
   const server = await startServer({
     settings: { limits: { producer_requests: '1/m burst 3', producer_events: '1/m burst 4' } },

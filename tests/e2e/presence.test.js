@@ -208,7 +208,7 @@ test('who looks at a contact and reloads the page was never gone, and who leaves
 
 test('who may not hear a contact any more does not look at it or type to it any more', async () => {
   const [ana, contactId] = [fresh('ana'), fresh('contact')];
-  const rooms = [`contact:${contactId}`];
+  const rooms = [`contact:${contactId}`, 'whatsapp:1'];
   const tab = await server.connect({ user: ana, rooms });
   const colleague = await server.connect({ user: 'rui', rooms });
   for (const client of [tab, colleague]) await client.subscribe(`contact:${contactId}`);

@@ -102,6 +102,8 @@ test('a certificate that changes is shown to new clients, and a broken one is no
   assert.equal(await shown(), 'second');
   assert.deepEqual(client.disconnects, []);
   await client.subscribe('contact:1');
+  const [, notAfter] = /^switchboard_tls_certificate_not_after_seconds (\d+)/m.exec(await server.metrics()) ?? [];
+  assert.ok(Number(notAfter) > Date.now() / 1_000, String(notAfter));
   assert.match(await server.metrics(), /^switchboard_certificate_reloads_total\{result="ok"\} 1$/m);
   server.use(authority.sign('third'));
   await until('the third certificate', async () => (await shown()) === 'third');

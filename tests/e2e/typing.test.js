@@ -186,13 +186,27 @@ test('whoever may not hear a contact may not type to it, and nobody hears of it'
 
 test('a right is enough: the contact need not be subscribed to', async () => {
   const { colleague, typing } = await scene(fresh());
-  const zoe = await server.connect({ user: 'zoe', rooms: [`contact:${typing.contactId}`] });
+  const zoe = await server.connect({ user: 'zoe', rooms: [`contact:${typing.contactId}`, 'whatsapp:1'] });
 
   const ack = await zoe.request('typing:start', typing);
 
   assert.deepEqual(ack, { ok: true });
   const { payload } = await indicated(colleague, true);
   assert.equal(payload.userId, 'zoe');
+});
+
+test('nobody types from an account that is not theirs, and whoever lost it may stop', async () => {
+  const { tab, colleague, typing } = await scene(fresh());
+
+  for (const whatsappAccountId of ['2', 'x']) {
+    const ack = await tab.request('typing:start', { ...typing, whatsappAccountId });
+    assert.equal(ack.error?.code, 'forbidden', JSON.stringify(ack));
+    assert.equal((await tab.request('typing:stop', { ...typing, whatsappAccountId })).ok, true);
+  }
+  const ack = await tab.request('typing:start', { ...typing, whatsappAccountId: '1:link' });
+  assert.equal(ack.error?.code, 'invalid_room', JSON.stringify(ack));
+
+  await assertQuiet(colleague);
 });
 
 test('what cannot be read is refused', async () => {
@@ -207,7 +221,7 @@ test('what cannot be read is refused', async () => {
 });
 
 test('one connection types to a bounded number of contacts at once', async () => {
-  const tab = await server.connect({ user: 'many', rooms: ['contact:*'] });
+  const tab = await server.connect({ user: 'many', rooms: ['contact:*', 'whatsapp:1'] });
   const typing = (/** @type {number} */ number) => ({ contactId: `many-${number}`, whatsappAccountId: '1', ttlMs: 60_000 });
 
   for (let number = 0; number < 32; number += 1) {

@@ -15,7 +15,7 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until, timeout};
 use tracing::{error, info, warn};
 
-use self::flight::{Flights, Landing, Ticket};
+use self::flight::{Flights, Landed, Landing, Ticket};
 use crate::breaker::{Breaker, Failure};
 use crate::cache::{Cache, Kept};
 use crate::counters::{By, Counters, Counts};
@@ -125,16 +125,15 @@ impl Decider {
         }))
     }
 
-    /// Decides about one room. What others ask too is asked once.
+    /// Decides about one room. What others ask too is asked once. An answer that was under way when
+    /// it was invalidated is asked for again.
     ///
     /// # Errors
     ///
     /// [`Unavailable`] if whoever knows cannot be asked now, or nobody more may wait.
     pub async fn decide(&self, question: Question) -> Result<Verdict, Unavailable> {
-        match self.begin(question) {
-            Begun::Decided(outcome) => outcome,
-            Begun::Flying(ticket) => ticket.outcome().await,
-        }
+        let begun = self.begin(question.clone());
+        self.settled(begun, question).await
     }
 
     /// The same about many rooms, a few at a time; the outcomes in the order of the questions.
@@ -146,20 +145,20 @@ impl Decider {
         let mut under_way = VecDeque::with_capacity(AT_ONCE_MAX);
         for question in questions {
             if under_way.len() == AT_ONCE_MAX
-                && let Some(begun) = under_way.pop_front()
+                && let Some((begun, question)) = under_way.pop_front()
             {
-                outcomes.push(settled(begun).await);
+                outcomes.push(self.settled(begun, question).await);
             }
-            under_way.push_back(self.begin(question));
+            under_way.push_back((self.begin(question.clone()), question));
         }
-        for begun in under_way {
-            outcomes.push(settled(begun).await);
+        for (begun, question) in under_way {
+            outcomes.push(self.settled(begun, question).await);
         }
         outcomes
     }
 
-    /// Forgets what `selection` covers: it is asked again by whoever asks after this, also where
-    /// the same question is under way.
+    /// Forgets what `selection` covers: it is asked again by whoever asks after this, and by whoever
+    /// waits for an answer that is under way.
     pub fn invalidate(&self, selection: &Selection) {
         let mut state = self.0.state.lock();
         let forgotten = state.cache.invalidate(selection);
@@ -202,18 +201,25 @@ impl Decider {
         &self.0.config
     }
 
-    /// The kinds of rooms about which nobody can be asked now, in words, if there are any.
+    /// The kinds of rooms about which nobody can be asked now, or whoever is asked knows nothing, in
+    /// words, if there are any.
     #[must_use]
     pub fn degraded(&self) -> Option<String> {
-        let is_open = |window: &&Window| window.breaker.lock().trial().is_some();
-        let mut names: Vec<_> = self
-            .0
-            .windows()
-            .filter(is_open)
-            .map(|window| format!("{} ({})", window.name, window.desk.source.policy()))
-            .collect();
-        names.sort_unstable();
-        (!names.is_empty()).then(|| format!("access cannot be asked for: {}", names.join(", ")))
+        let named = |is_meant: fn(&Breaker) -> bool| {
+            let windows = self.0.windows();
+            let meant = windows.filter(|window| is_meant(&window.breaker.lock()));
+            let name =
+                |window: &Window| format!("{} ({})", window.name, window.desk.source.policy());
+            let mut names: Vec<_> = meant.map(name).collect();
+            names.sort_unstable();
+            (!names.is_empty()).then(|| names.join(", "))
+        };
+        let silent = named(|breaker| breaker.trial().is_some());
+        let mute = named(|breaker| breaker.trial().is_none() && breaker.is_mute());
+        let silent = silent.map(|names| format!("access cannot be asked for: {names}"));
+        let mute = mute.map(|names| format!("access is answered for no room: {names}"));
+        let reasons: Vec<_> = silent.into_iter().chain(mute).collect();
+        (!reasons.is_empty()).then(|| reasons.join("; "))
     }
 
     /// What was done since the start.
@@ -223,6 +229,19 @@ impl Decider {
         let (cached, in_flight) = (state.cache.len(), state.flights.len());
         drop(state);
         self.0.counters.counts(cached, in_flight)
+    }
+
+    async fn settled(&self, mut begun: Begun, question: Question) -> Outcome {
+        for _ in 0..ATTEMPTS_MAX {
+            match begun {
+                Begun::Decided(outcome) => return outcome,
+                Begun::Flying(ticket) => match ticket.outcome().await {
+                    Some(outcome) => return outcome,
+                    None => begun = self.begin(question.clone()),
+                },
+            }
+        }
+        Err(Unavailable { retry_after: BUSY })
     }
 
     fn begin(&self, question: Question) -> Begun {
@@ -275,13 +294,12 @@ impl Shared {
         };
         let mut state = self.state.lock();
         let is_current = state.flights.land(&landing);
-        let outcome = match outcome {
+        let landed = match outcome {
+            Ok(_) if !is_current => Landed::Outdated,
             Ok(answer) => {
                 let kept = self.config.kept(answer, Instant::now());
-                if is_current {
-                    state.cache.insert(&question, kept);
-                }
-                Ok(kept.into())
+                state.cache.insert(&question, kept);
+                Landed::Told(kept.into())
             }
             Err(AskError::Unanswered(_)) => {
                 if is_current {
@@ -293,14 +311,14 @@ impl Shared {
                     };
                     state.unanswered.insert(&question, kept);
                 }
-                Err(Unavailable {
+                Landed::Failed(Unavailable {
                     retry_after: UNANSWERED_TTL,
                 })
             }
-            Err(_) => Err(Unavailable { retry_after: BUSY }),
+            Err(_) => Landed::Failed(Unavailable { retry_after: BUSY }),
         };
         drop(state);
-        landing.tell(outcome);
+        landing.tell(landed);
     }
 
     /// Asks once its turn has come. That others are asked about first is nobody's failure.
@@ -360,25 +378,31 @@ impl Shared {
             }
             Err(reason @ AskError::Unanswered(_)) => {
                 self.counters.failed(reason, took);
-                let (is_back, failure) = breaker.lock().refuse(Instant::now());
+                let (is_back, failure) = breaker.lock().refuse(question, Instant::now());
                 if is_back {
                     info!(kind = %name, policy, "access can be asked for again");
                 }
-                if failure != Failure::Repeated {
-                    let tenant = &question.tenant;
-                    warn!(kind = %name, policy, %tenant, %reason, "access not told for one room");
+                let tenant = &question.tenant;
+                match failure {
+                    Failure::Muted => {
+                        error!(kind = %name, policy, %reason, "access is answered for no room");
+                    }
+                    Failure::Repeated => {}
+                    _ => {
+                        warn!(kind = %name, policy, %tenant, %reason, "access not told for one room");
+                    }
                 }
             }
             Err(reason) => {
                 self.counters.failed(reason, took);
-                let failure = breaker.lock().fail(question, Instant::now());
+                let failure = breaker.lock().fail(question, reason, Instant::now());
                 match failure {
                     Failure::Opened => {
                         error!(kind = %name, policy, %reason, "access cannot be asked for");
                         self.opened.notify_one();
                     }
                     Failure::Noted => warn!(kind = %name, policy, %reason, "access not told"),
-                    Failure::Repeated => {}
+                    Failure::Muted | Failure::Repeated => {}
                 }
             }
         }
@@ -414,13 +438,6 @@ impl Window {
 enum Begun {
     Decided(Outcome),
     Flying(Ticket),
-}
-
-async fn settled(begun: Begun) -> Outcome {
-    match begun {
-        Begun::Decided(outcome) => outcome,
-        Begun::Flying(ticket) => ticket.outcome().await,
-    }
 }
 
 impl From<Kept> for Verdict {
@@ -470,6 +487,8 @@ impl fmt::Debug for Decider {
     }
 }
 
+/// How often a question is put for somebody because what was answered was invalidated meanwhile.
+const ATTEMPTS_MAX: usize = 8;
 /// How many of many questions are under way at once.
 const AT_ONCE_MAX: usize = 16;
 /// How long a question waits for its turn, before its own time begins.

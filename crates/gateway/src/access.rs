@@ -99,6 +99,12 @@ impl Access {
         }
     }
 
+    /// Whether somebody has to be asked about `room`: what they said may have changed.
+    pub(crate) fn asks(&self, identity: &Identity, room: &Room) -> bool {
+        let decision = self.rules.decide(&identity.rights, room.clone());
+        matches!(decision, Decision::Ask(_))
+    }
+
     /// Decides about a subscription. An account about whose pairing nobody can be asked now is
     /// refused as a whole: otherwise its codes would be missing without a word.
     pub(crate) async fn ticket(&self, identity: &Identity, room: Room) -> Result<Ticket, Refused> {

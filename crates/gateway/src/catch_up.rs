@@ -99,9 +99,12 @@ impl Reader<'_> {
         loop {
             let through = self.session.lane.hub.reached();
             let page = self.page(cursor, through).await?;
-            let next = page.next;
+            let (next, is_undecided) = (page.next, page.is_undecided);
             self.post(page).await?;
             self.session.handle.outbox().drained().await;
+            if is_undecided {
+                self.session.next_decision().await;
+            }
             let Some(next) = next else {
                 return Ok(Position {
                     offset: through,

@@ -157,6 +157,12 @@ impl Line {
         self.handle.post_fleeting(packet, delivery.mark.as_u64());
     }
 
+    /// Makes the line wait before a record of which it is not known whether it is the line's: it
+    /// falls behind, and goes on from the journal once that is decided.
+    pub(crate) fn wait(&self) {
+        self.handle.outbox().fall_behind();
+    }
+
     /// Writes what was posted.
     pub(crate) fn flush(&self) {
         self.handle.flush();

@@ -88,6 +88,10 @@ pub struct Stats {
     pub behind: usize,
     /// Rooms that clients are in by somebody else's yes, which is asked for again.
     pub leases: usize,
+    /// Those of them that should have been asked for a second ago.
+    pub leases_overdue: usize,
+    /// Rooms of which clients hear nothing while it is decided about an invalidated right.
+    pub undecided: usize,
     /// Open receipts of events.
     pub receipts: usize,
 }
@@ -195,6 +199,8 @@ impl Gateway {
                 behind: self.behind.count(),
                 receipts: self.lanes.iter().map(|lane| lane.receipts.count()).sum(),
                 leases: self.lanes.iter().map(|lane| lane.leases.lock().len()).sum(),
+                leases_overdue: self.lanes.iter().map(|lane| lane.leases_overdue()).sum(),
+                undecided: sum.undecided + hub.suspended,
             })
     }
 

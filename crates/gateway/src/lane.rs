@@ -171,8 +171,9 @@ impl Lane {
         self.orders.load(Ordering::SeqCst)
     }
 
-    pub(crate) fn note_order(&self) {
-        self.orders.fetch_add(1, Ordering::SeqCst);
+    /// Counts an order; returns its number.
+    pub(crate) fn note_order(&self) -> u64 {
+        self.orders.fetch_add(1, Ordering::SeqCst) + 1
     }
 
     async fn follow(
@@ -231,7 +232,11 @@ impl Lane {
             let deliveries: Vec<_> = records.iter().map(|one| Delivery::of(one)).collect();
             self.remember(&deliveries);
             let audience = heard_by(last, now);
-            let lines = self.hub.recipients(last.position.offset, audience);
+            let heard_by = self.hub.recipients(last.position.offset, audience);
+            for line in &heard_by.suspended {
+                line.wait();
+            }
+            let lines = heard_by.posts;
             let recipients = lines.len();
             for record in records {
                 self.sent(record, lines.iter().map(|line| &line.user), now);
@@ -310,7 +315,7 @@ impl Lane {
                 rooms: &audience.rooms,
                 except: &audience.except,
             };
-            let lines = self.hub.recipients(reached, audience);
+            let lines = self.hub.recipients(reached, audience).posts;
             self.counters.tell(name, lines.len());
             debug!(event = name, %tenant, recipients = lines.len(), "told");
             cork::tell(&lines, &delivery).await;
@@ -328,7 +333,7 @@ impl Lane {
             rooms: &[],
             except: &[],
         };
-        let lines = self.hub.recipients(reached, everyone);
+        let lines = self.hub.recipients(reached, everyone).posts;
         Corked::default().finish(lines, &Run::of([&delivery])).await;
     }
 

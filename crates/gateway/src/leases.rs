@@ -12,7 +12,6 @@ use tracing::{debug, warn};
 use crate::access::{Term, link_room};
 use crate::audit::Left;
 use crate::lane::Lane;
-use crate::order::say_left;
 use crate::recovery::Recovery;
 use crate::reply::Refused;
 use crate::session::Session;
@@ -121,6 +120,12 @@ impl Leases {
     pub(crate) fn len(&self) -> usize {
         self.by_due.len()
     }
+
+    /// How many should have been asked about a while ago.
+    fn overdue(&self, now: Instant) -> usize {
+        let since = now.checked_sub(LATE_MIN).unwrap_or(now);
+        self.by_due.range(..(since, 0)).count()
+    }
 }
 
 impl Times {
@@ -163,6 +168,11 @@ impl Lane {
         for (room, term) in terms {
             leases.hold(session, room, *term, now);
         }
+    }
+
+    /// How many leases wait too long for their turn.
+    pub(crate) fn leases_overdue(&self) -> usize {
+        self.leases.lock().overdue(Instant::now())
     }
 
     /// Asks no more about rooms that a session has left at its client's wish.
@@ -218,7 +228,7 @@ impl Recovery {
         if times.has_lapsed(Instant::now()) {
             // Asking takes its time too, and the room was heard for too long already.
             warn!(socket = %session.socket_id(), room = room.name(), "a right lapsed unasked");
-            self.leave(&session, room, renewals, Left::Unavailable)
+            self.withdraw(&session, &[room], renewals, Left::Unavailable)
                 .await;
             return;
         }
@@ -242,14 +252,7 @@ impl Recovery {
                 Left::Unavailable
             }
         };
-        self.leave(&session, room, renewals, reason).await;
-    }
-
-    async fn leave(&self, session: &Arc<Session>, room: Room, renewals: u32, reason: Left) {
-        let left = session.withdraw(&[room], renewals);
-        if say_left(session, &left, reason) {
-            self.write(session).await;
-        }
+        self.withdraw(&session, &[room], renewals, reason).await;
     }
 }
 

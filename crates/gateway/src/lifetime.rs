@@ -7,7 +7,6 @@ use serde_json::json;
 use switchboard_event::Timestamp;
 use tracing::info;
 
-use crate::counters::SessionEnd;
 use crate::lane::Lane;
 use crate::session::Session;
 
@@ -77,22 +76,21 @@ impl Lane {
     }
 
     fn expire_one(&self, session: &Arc<Session>, now: Timestamp, lifetime: &Lifetime) {
-        if session.due_at() != Timestamp::MAX {
-            // It was renewed in this very moment.
-            return;
-        }
-        let expires_at = session.expires_at();
-        let end = lifetime.end(expires_at);
-        if end <= now {
+        if session.end_if_over(now, lifetime) {
             info!(
                 socket = %session.socket_id(),
                 tenant = %session.tenant(),
                 user = %session.user(),
                 "token expired"
             );
-            session.end(SessionEnd::TokenExpired);
             return;
         }
+        if session.due_at() != Timestamp::MAX {
+            // It was renewed in this very moment.
+            return;
+        }
+        let expires_at = session.expires_at();
+        let end = lifetime.end(expires_at);
         let told = json!({ "expiresAt": expires_at }).to_string();
         session
             .handle

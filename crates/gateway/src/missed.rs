@@ -7,19 +7,22 @@ use switchboard_event::{Offset, Position, Room, TenantId, Timestamp};
 use switchboard_journal::{Journal, Query, ReadError, TenantRoom};
 
 use crate::counters::Path;
-use crate::session::Session;
+use crate::session::{Hearing, Session};
 
 /// One page of a line: packets with their marks.
 pub(crate) struct Missed {
     pub(crate) packets: Vec<(Arc<Packet>, u64)>,
     /// Where to go on, if this was not all.
     pub(crate) next: Option<Position>,
+    /// Whether what comes next waits for somebody who decides about its room.
+    pub(crate) is_undecided: bool,
 }
 
 /// Reads one page of what `session` should have been sent within (`after`, `through`].
 ///
 /// A record is the line's if one of the session's rooms hears it and came live before it. What
-/// came live before the session was in any of its rooms is replay, and not the line's.
+/// came live before the session was in any of its rooms is replay, and not the line's. A page ends
+/// before a record of which it is not known yet.
 pub(crate) async fn missed(
     journal: &dyn Journal,
     session: &Session,
@@ -37,19 +40,32 @@ pub(crate) async fn missed(
         now,
     };
     let page = journal.read(query).await?;
-    let lines = page.records.iter().filter(|record| session.hears(record));
     let user = session.user();
-    let packets = lines.map(|record| {
-        let delivery = session.lane.delivery(record);
-        session.lane.sent(record, [&user], now);
-        (delivery.packet, delivery.mark.as_u64())
-    });
-    let packets: Vec<_> = packets.collect();
-    session.lane.counters.deliver(Path::Missed, packets.len());
-    Ok(Missed {
-        packets,
+    let mut missed = Missed {
+        packets: Vec::new(),
         next: page.next,
-    })
+        is_undecided: false,
+    };
+    let mut before = after;
+    for record in &page.records {
+        match session.hears(record) {
+            Hearing::Yes => {
+                let delivery = session.lane.delivery(record);
+                session.lane.sent(record, [&user], now);
+                (missed.packets).push((delivery.packet, delivery.mark.as_u64()));
+            }
+            Hearing::No => {}
+            Hearing::Undecided => {
+                missed.next = Some(before);
+                missed.is_undecided = true;
+                break;
+            }
+        }
+        before = record.position;
+    }
+    let count = missed.packets.len();
+    session.lane.counters.deliver(Path::Missed, count);
+    Ok(missed)
 }
 
 /// Where the journal keeps what the session hears: its rooms, and what is said to every tenant.

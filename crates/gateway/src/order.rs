@@ -1,12 +1,15 @@
 //! What is done about an order, between two other records.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use switchboard_event::{Event, Invalidation, Order, Revocation, Room, TenantId};
 use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep};
 use tracing::{debug, error, info, warn};
 
 use crate::audit::{self, Left};
+use crate::auth::Identity;
 use crate::counters::SessionEnd;
 use crate::lane::Lane;
 use crate::recovery::Recovery;
@@ -35,7 +38,7 @@ impl Lane {
         }
         // Before anybody is looked for: who decides about something at this moment, and is not
         // found, sees that it has to decide again.
-        self.note_order();
+        let number = self.note_order();
         let sessions = self.present.lock().of(|session| {
             let is_named = match order {
                 Order::Revoke(Revocation::User { user, .. } | Revocation::Room { user, .. })
@@ -72,55 +75,89 @@ impl Lane {
                 }
             }
             Order::Invalidate(invalidation) => {
-                recovery.decide_again_later(sessions, invalidation.clone());
+                let is_meant = |identity: &Identity, room: &Room| {
+                    invalidation.concerns(room) && recovery.access.asks(identity, room)
+                };
+                let is_left_open = |session: &Arc<Session>| session.suspend(number, is_meant);
+                let sessions: Vec<_> = sessions.into_iter().filter(is_left_open).collect();
+                recovery.decide_again_later(sessions, number);
             }
         }
     }
 }
 
 impl Recovery {
-    /// Decides again about the rooms of these sessions that `invalidation` concerns. In a task of its
-    /// own: whoever decides may take its time, which the line of everybody else has not.
-    pub(crate) fn decide_again_later(
-        &self,
-        sessions: Vec<Arc<Session>>,
-        invalidation: Invalidation,
-    ) {
+    /// Decides about the rooms of these sessions that the order of this number put in doubt. In a
+    /// task of its own: whoever decides may take its time, which the line of everybody else has not.
+    fn decide_again_later(&self, sessions: Vec<Arc<Session>>, order: u64) {
         if sessions.is_empty() {
             return;
         }
         let recovery = self.clone();
+        let until = Instant::now() + UNDECIDED_MAX;
         tokio::spawn(async move {
             a_few_at_once(sessions, SESSIONS_AT_ONCE_MAX, |session| {
                 let recovery = recovery.clone();
-                let invalidation = invalidation.clone();
-                async move { recovery.decide_again(&session, &invalidation).await }
+                async move { recovery.decide_again(&session, order, until).await }
             })
             .await;
         });
     }
 
-    async fn decide_again(&self, session: &Arc<Session>, invalidation: &Invalidation) {
-        let renewals = session.renewals();
-        let identity = session.identity();
-        let mut denied: Vec<Room> = Vec::new();
-        let rooms = session.rooms().into_iter();
-        let rooms = rooms.filter(|room| invalidation.concerns(room));
-        for outcome in self.access.grant_all(&identity, rooms).await {
-            match outcome {
-                Ok(granted) => {
-                    let term = granted.term.map(|term| (granted.room().clone(), term));
-                    session.lane.hold(session, term.as_slice());
-                }
-                Err(Refused::Denied(reason)) => denied.push(reason.room().clone()),
-                // Nobody could say: what was granted stays, until somebody says otherwise.
-                Err(reason) => {
-                    warn!(socket = %session.socket_id(), %reason, "a right could not be decided again");
+    /// Asks until everything is decided. What nobody could say by `until` is left: it was said that
+    /// the yes of before does not count, and there is no other.
+    async fn decide_again(&self, session: &Arc<Session>, order: u64, until: Instant) {
+        loop {
+            if session.handle.is_closed() {
+                session.retire();
+            }
+            let rooms = session.undecided(order);
+            if rooms.is_empty() {
+                return;
+            }
+            let (renewals, identity) = (session.renewals(), session.identity());
+            let (mut denied, mut unknown) = (Vec::new(), Vec::new());
+            let outcomes = self.access.grant_all(&identity, rooms.clone()).await;
+            for (room, outcome) in rooms.into_iter().zip(outcomes) {
+                match outcome {
+                    Ok(granted) => {
+                        if session.restore(&granted.grant, order, renewals) {
+                            let term = granted.term.map(|term| (room, term));
+                            session.lane.hold(session, term.as_slice());
+                        }
+                    }
+                    Err(Refused::Denied(_)) => denied.push(room),
+                    Err(reason) => {
+                        debug!(socket = %session.socket_id(), %reason, "not decided yet");
+                        unknown.push(room);
+                    }
                 }
             }
+            self.withdraw(session, &denied, renewals, Left::Withdrawn)
+                .await;
+            if unknown.is_empty() {
+                continue;
+            }
+            if Instant::now() >= until {
+                warn!(socket = %session.socket_id(), rooms = unknown.len(), "rights lapsed undecided");
+                self.withdraw(session, &unknown, renewals, Left::Unavailable)
+                    .await;
+            } else {
+                sleep(PAUSE).await;
+            }
         }
-        let left = session.withdraw(&denied, renewals);
-        if say_left(session, &left, Left::Withdrawn) {
+    }
+
+    /// Takes a session out of rooms, unless its token was replaced after this was decided.
+    pub(crate) async fn withdraw(
+        &self,
+        session: &Arc<Session>,
+        rooms: &[Room],
+        renewals: u32,
+        reason: Left,
+    ) {
+        let left = session.withdraw(rooms, renewals);
+        if say_left(session, &left, reason) {
             self.write(session).await;
         }
     }
@@ -172,13 +209,13 @@ where
 /// How many sessions are decided about at once. Each asks up to 16 questions at a time: together no
 /// more than a quarter of those that may be under way, and so few that each has its turn in time.
 const SESSIONS_AT_ONCE_MAX: usize = 16;
+/// How long after an order it is asked again who cannot say, and how long it is waited in between.
+const UNDECIDED_MAX: Duration = Duration::from_secs(5);
+const PAUSE: Duration = Duration::from_millis(500);
 
 #[cfg(test)]
 mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
-    use std::time::Duration;
-
-    use tokio::time::{Instant, sleep};
 
     use super::*;
 

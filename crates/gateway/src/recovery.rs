@@ -6,7 +6,8 @@ use std::task::{Context, Waker};
 use std::time::Duration;
 
 use switchboard_engine::{Admission, Connect};
-use switchboard_event::{Clock, Invalidation, Position, Timestamp};
+use switchboard_event::{Clock, Position, Timestamp};
+use switchboard_hub::Grant;
 use switchboard_journal::{
     Claimed, Generation, Journal, ReadError, SessionError, SessionKey, Sessions, StoredRoom,
     StoredSession,
@@ -21,7 +22,7 @@ use crate::lifetime::Lifetime;
 use crate::missed::{Missed, missed};
 use crate::reply::Refused;
 use crate::revocation::{Standing, standing};
-use crate::session::{Ended, Session};
+use crate::session::{Basis, Ended, NotSeated, Session};
 
 /// Keeps sessions so that their clients can come back. Cheap to clone.
 #[derive(Clone)]
@@ -38,8 +39,6 @@ pub(crate) struct Recovery {
 struct Arrival {
     session: Arc<Session>,
     registration: Registration,
-    /// The orders that there were before anything was decided.
-    orders: u64,
 }
 
 /// Why an authenticated client is not let in.
@@ -74,13 +73,9 @@ pub(crate) struct Claim {
 }
 
 impl Arrival {
-    /// The client is in; what was decided while somebody said that it does not count is decided
-    /// again.
-    fn stay(self, recovery: &Recovery) {
+    /// The client is in.
+    fn stay(self) {
         self.registration.keep();
-        if self.session.lane.orders() != self.orders {
-            recovery.decide_again_later(vec![self.session], Invalidation::default());
-        }
     }
 }
 
@@ -129,12 +124,10 @@ impl Recovery {
         let arrival = self.arrive(identity, credential, socket_id, request, lane);
         let session = Arc::clone(&arrival.session);
         self.check_standing(&session).await?;
-        let rooms = rooms.iter().map(|one| one.room.clone());
-        let granted = self.access.again(identity, rooms).await?;
-        session.begin(&granted.grants)?;
-        lane.hold(&session, &granted.terms);
+        let begin = |grants: &[Grant], basis| session.begin(grants, basis);
+        self.take_seats(&session, identity, rooms, begin).await?;
         let saved = self.save(&session).await;
-        arrival.stay(self);
+        arrival.stay();
         let admission = Admission::new(session);
         Ok(match saved {
             Ok(()) => admission.recoverable(id),
@@ -187,15 +180,14 @@ impl Recovery {
         let session = Arc::clone(&arrival.session);
         self.check_standing(&session).await?;
         let after = line_position(claim.offset, stored.start);
-        let rooms = stored.rooms.iter().map(|one| one.room.clone());
-        let granted = self.access.again(identity, rooms).await?;
-        session.resume(&granted.grants, &stored, after)?;
-        lane.hold(&session, &granted.terms);
+        let resume = |grants: &[Grant], basis| session.resume(grants, &stored, after, basis);
+        let seated = self.take_seats(&session, identity, &stored.rooms, resume);
+        seated.await?;
         let page = missed(&*self.journal, &session, after, session.joined_at(), now).await;
         match page {
             Ok(page) => {
                 self.go_on(&session, &stored, &page).await;
-                arrival.stay(self);
+                arrival.stay();
                 let admission = Admission::new(session).recoverable(claim.id);
                 Ok(Some(admission.recovered(socket_id, page.packets)))
             }
@@ -238,10 +230,34 @@ impl Recovery {
         );
         let session = Arc::new(session);
         Arrival {
-            orders: session.lane.orders(),
             registration: session.lane.register(&session, due_at),
             session,
         }
+    }
+
+    /// Decides about the rooms of a client that comes in and has it join them, in the end without
+    /// anything in between that says that what was decided may not count.
+    async fn take_seats(
+        &self,
+        session: &Arc<Session>,
+        identity: &Identity,
+        rooms: &[StoredRoom],
+        join: impl Fn(&[Grant], Basis) -> Result<(), NotSeated>,
+    ) -> Result<(), NotAdmitted> {
+        for _ in 0..ATTEMPTS_MAX {
+            let basis = session.basis();
+            let rooms = rooms.iter().map(|one| one.room.clone());
+            let granted = self.access.again(identity, rooms).await?;
+            match join(&granted.grants, basis) {
+                Ok(()) => {
+                    session.lane.hold(session, &granted.terms);
+                    return Ok(());
+                }
+                Err(NotSeated::Overtaken) => {}
+                Err(NotSeated::Ended(ended)) => return Err(ended.into()),
+            }
+        }
+        Err(NotAdmitted::Unavailable)
     }
 
     /// Asks what was revoked before the client came, and keeps to it.
@@ -359,6 +375,9 @@ fn random_id() -> Option<RecoveryId> {
     Some(RecoveryId::from_random(bytes))
 }
 
+/// How often the rooms of a client that comes in are decided about because rights are being ended
+/// at the same time.
+const ATTEMPTS_MAX: usize = 8;
 /// How many sessions are kept alive in one call.
 const KEEP_ALIVE_MAX: usize = 1_000;
 

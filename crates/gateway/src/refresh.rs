@@ -77,7 +77,7 @@ impl Gateway {
             // An error if somebody cannot be asked now: then everything stays as it is.
             let granted = recovery.access.again(&identity, session.rooms()).await?;
             let renewal = session.renew(identity.clone(), &granted.grants, exceptions, is_same);
-            let Some(Renewal { left, is_changed }) = renewal else {
+            let Some(Renewal { left, is_changed }) = renewal? else {
                 continue;
             };
             session.lane.hold(session, &granted.terms);

@@ -15,7 +15,7 @@ use crate::missed::everyone;
 use crate::pace;
 use crate::reply::{Refused, Replayed, answer};
 use crate::requests::Asked;
-use crate::session::{Membership, Session};
+use crate::session::{Hearing, Membership, Session};
 
 /// A part of the past, for one session.
 pub(crate) struct Past<'a> {
@@ -95,9 +95,10 @@ impl Gateway {
             after,
             limit,
         } = wanted;
+        let joined = session.rooms();
         let rooms = match rooms {
-            None => session.rooms(),
-            Some(rooms) => match rooms.iter().find(|room| !session.is_in(room)) {
+            None => joined,
+            Some(rooms) => match rooms.iter().find(|room| !joined.contains(room)) {
                 None => rooms,
                 Some(room) => return Err(Refused::NotSubscribed(room.clone())),
             },
@@ -167,11 +168,7 @@ async fn post(
     after: &mut Position,
 ) {
     for record in records {
-        let is_heard = match part {
-            Part::Joined(room) => !session.passes_over(record, room),
-            Part::Again(rooms) => session.hears_again(record, rooms),
-        };
-        if is_heard {
+        if is_heard(session, record, part).await {
             session.lane.sent(record, [&session.user()], clock.now());
             // Replays do not move the line, so they bear no mark.
             let packet = Arc::new(delivery::replayed(record));
@@ -183,6 +180,22 @@ async fn post(
         *after = record.position;
     }
     session.handle.outbox().drained().await;
+}
+
+/// Whether the replay holds `record`; waits while it is being decided about its rooms.
+async fn is_heard(session: &Session, record: &Record, part: Part<'_>) -> bool {
+    loop {
+        let hearing = match part {
+            Part::Joined(room) => session.replays(record, room),
+            Part::Again(rooms) => session.hears_again(record, rooms),
+        };
+        match (hearing, part) {
+            (Hearing::Yes, _) => return true,
+            (Hearing::No, _) => return false,
+            (Hearing::Undecided, Part::Joined(room)) => session.decided(room).await,
+            (Hearing::Undecided, Part::Again(_)) => session.next_decision().await,
+        }
+    }
 }
 
 impl Part<'_> {

@@ -12,6 +12,7 @@ use switchboard_journal::{ReadError, SessionError};
 
 use crate::limits::Excess;
 use crate::requests::Asked;
+use crate::session::Ended;
 use crate::snapshot::Snapshot;
 use crate::unauthorized::Unauthorized;
 
@@ -46,6 +47,8 @@ pub(crate) enum Refused {
     OtherUser,
     #[error("too much changed meanwhile")]
     Unsettled,
+    #[error("{0}")]
+    Ended(#[from] Ended),
     #[error("a session is in at most {rooms_max} rooms")]
     TooManyRooms { rooms_max: usize },
     #[error("a session types to and looks at no more than {} contacts at once", .0.count_max)]
@@ -147,7 +150,7 @@ impl Refused {
                 }
             },
             Self::Session(SessionError::Superseded) => "superseded",
-            Self::Session(_) | Self::Access(_) | Self::Unsettled => "unavailable",
+            Self::Session(_) | Self::Access(_) | Self::Unsettled | Self::Ended(_) => "unavailable",
             Self::Limited(_) => "rate_limited",
         }
     }

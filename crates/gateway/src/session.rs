@@ -2,6 +2,9 @@
 
 mod past;
 mod rights;
+mod suspension;
+#[cfg(test)]
+mod tests;
 
 use std::fmt;
 use std::sync::Arc;
@@ -22,7 +25,9 @@ use crate::recovery::Credential;
 use crate::reply::Refused;
 
 use rights::Taken;
-pub(crate) use rights::{Ended, Renewal};
+pub(crate) use rights::{Ended, NotSeated, Renewal};
+pub(crate) use suspension::Basis;
+use suspension::Undecided;
 
 /// An authenticated client: who it is, where it sits, and what it hears.
 ///
@@ -48,6 +53,8 @@ struct State {
     rooms: Vec<Membership>,
     /// Rooms that the token does not cover any more, whatever it says.
     taken: Box<[Taken]>,
+    /// Those of `rooms` that are being decided about again; few sessions ever have some.
+    undecided: Option<Box<Undecided>>,
     span: Span,
     /// How often the token was replaced.
     renewals: u32,
@@ -71,6 +78,15 @@ pub(crate) struct Membership {
     pub(crate) room: Room,
     /// What is beyond this offset comes live; what is not is for replay.
     pub(crate) from: Offset,
+}
+
+/// Whether a record is of a line.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Hearing {
+    Yes,
+    No,
+    /// Only through a room about which is being decided: it is not known yet.
+    Undecided,
 }
 
 /// What a subscription found.
@@ -100,6 +116,7 @@ impl Session {
             identity,
             rooms: Vec::new(),
             taken: Box::default(),
+            undecided: None,
             span: Span {
                 start,
                 begins_after: start,
@@ -122,9 +139,9 @@ impl Session {
     }
 
     /// Joins the first rooms of a new line.
-    pub(crate) fn begin(&self, grants: &[Grant]) -> Result<(), Ended> {
+    pub(crate) fn begin(&self, grants: &[Grant], basis: Basis) -> Result<(), NotSeated> {
         let mut state = self.state.lock();
-        let (joined_at, rooms) = self.join_all(&state, grants)?;
+        let (joined_at, rooms) = self.join_all(&state, grants, basis)?;
         let start = self.lane.position(joined_at);
         state.rooms = memberships(rooms, |_| None, joined_at);
         state.span = Span {
@@ -142,9 +159,10 @@ impl Session {
         grants: &[Grant],
         stored: &StoredSession,
         after: Position,
-    ) -> Result<(), Ended> {
+        basis: Basis,
+    ) -> Result<(), NotSeated> {
         let mut state = self.state.lock();
-        let (joined_at, rooms) = self.join_all(&state, grants)?;
+        let (joined_at, rooms) = self.join_all(&state, grants, basis)?;
         let before = |room: &Room| stored.rooms.iter().find(|one| one.room == *room);
         state.rooms = memberships(rooms, |room| before(room).map(|one| one.from), joined_at);
         state.span = Span {
@@ -156,17 +174,24 @@ impl Session {
     }
 
     /// Joins the room of `ticket` if there is space, and with an account's room its inner room, if
-    /// the ticket is for that too.
-    pub(crate) fn subscribe(&self, ticket: &Ticket, rooms_max: usize) -> Result<Entry, Refused> {
+    /// the ticket is for that too. `None` if the ticket may not count any more.
+    pub(crate) fn subscribe(
+        &self,
+        ticket: &Ticket,
+        rooms_max: usize,
+        basis: Basis,
+    ) -> Result<Option<Entry>, Refused> {
         let room = ticket.room.room();
         // The lock is held over the join, so that two joins of one room agree on where it began,
-        // and so that a room that is taken meanwhile is not joined.
+        // and so that a room that is taken, or put in doubt, meanwhile is not heard.
         let mut state = self.state.lock();
-        if let Some(membership) = state.membership(room) {
-            return Ok(Entry {
-                membership: membership.clone(),
-                joined: Vec::new(),
-            });
+        if !self.is_sound(&state, basis) {
+            return Ok(None);
+        }
+        if let Some(membership) = state.membership(room).cloned() {
+            self.settle(&mut state, &ticket.room.grant);
+            let joined = Vec::new();
+            return Ok(Some(Entry { membership, joined }));
         }
         if state.rooms.len() >= rooms_max {
             return Err(Refused::TooManyRooms { rooms_max });
@@ -179,7 +204,7 @@ impl Session {
         {
             joined.push(link.room().clone());
         }
-        Ok(Entry { membership, joined })
+        Ok(Some(Entry { membership, joined }))
     }
 
     /// Leaves `room` at the client's wish, and with an account's room its inner room; those that a
@@ -201,6 +226,7 @@ impl Session {
         let mut state = self.state.lock();
         for room in leaving {
             state.rooms.retain(|one| one.room != *room);
+            state.no_doubt(|one| one == room);
             self.seat.leave(room);
         }
     }
@@ -278,9 +304,20 @@ impl Session {
         self.due_at.store(due_at.as_millis(), Ordering::Relaxed);
     }
 
+    /// Its rooms, those in doubt too.
     pub(crate) fn rooms(&self) -> Vec<Room> {
         let state = self.state.lock();
         state.rooms.iter().map(|one| one.room.clone()).collect()
+    }
+
+    /// Its rooms that it hears at this moment.
+    pub(crate) fn rooms_heard(&self) -> Vec<Room> {
+        let state = self.state.lock();
+        let rooms = state.rooms.iter().map(|one| &one.room);
+        rooms
+            .filter(|room| !state.is_undecided(room))
+            .cloned()
+            .collect()
     }
 
     pub(crate) fn stored_rooms(&self) -> Vec<StoredRoom> {
@@ -293,23 +330,34 @@ impl Session {
 
     /// Whether `record` is of this line: through a room that came live before it, and through no
     /// room that it excepts.
-    pub(crate) fn hears(&self, record: &Record) -> bool {
+    pub(crate) fn hears(&self, record: &Record) -> Hearing {
         let (offset, audience) = (record.position.offset, record.event.audience());
         let state = self.state.lock();
         if state.is_ended {
-            return false;
+            return Hearing::No;
         }
         if record.event.tenant().is_everyone() {
-            return state.span.start.offset < offset;
+            let is_later = state.span.start.offset < offset;
+            return if is_later { Hearing::Yes } else { Hearing::No };
         }
-        let is_live = |one: &Membership| one.from < offset && audience.rooms.contains(&one.room);
-        let is_excepted = |one: &Membership| audience.except.contains(&one.room);
-        state.rooms.iter().any(is_live) && !state.rooms.iter().any(is_excepted)
+        if (state.rooms.iter()).any(|one| audience.except.contains(&one.room)) {
+            return Hearing::No;
+        }
+        let is_live = |one: &&Membership| one.from < offset && audience.rooms.contains(&one.room);
+        let mut hearing = Hearing::No;
+        for one in state.rooms.iter().filter(is_live) {
+            if !state.is_undecided(&one.room) {
+                return Hearing::Yes;
+            }
+            hearing = Hearing::Undecided;
+        }
+        hearing
     }
 
-    /// Whether the session is in `room`.
+    /// Whether the session is in `room`, and hears it at this moment.
     pub(crate) fn is_in(&self, room: &Room) -> bool {
-        self.state.lock().membership(room).is_some()
+        let state = self.state.lock();
+        state.membership(room).is_some() && !state.is_undecided(room)
     }
 
     fn join(&self, state: &mut State, grant: &Grant) -> Result<Membership, Refused> {
@@ -334,9 +382,17 @@ impl Session {
     }
 
     /// Joins what is not taken, in one step.
-    fn join_all(&self, state: &State, grants: &[Grant]) -> Result<(Offset, Vec<Room>), Ended> {
+    fn join_all(
+        &self,
+        state: &State,
+        grants: &[Grant],
+        basis: Basis,
+    ) -> Result<(Offset, Vec<Room>), NotSeated> {
         if state.is_ended {
-            return Err(Ended);
+            return Err(Ended.into());
+        }
+        if !self.is_sound(state, basis) {
+            return Err(NotSeated::Overtaken);
         }
         let kept = grants.iter().filter(|grant| !state.is_taken(grant.room()));
         let kept: Vec<_> = kept.cloned().collect();

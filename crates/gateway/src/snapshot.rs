@@ -39,7 +39,7 @@ pub(crate) async fn read<'a>(
     let (rooms, keys): (Vec<_>, Vec<_>) = keys.into_iter().unzip();
     let values = journal.values(&tenant, &keys, now).await?;
     // As of now: a right may have ended meanwhile.
-    let joined = session.rooms();
+    let joined = session.rooms_heard();
     let mine = rooms.into_iter().zip(&values);
     let mine = mine.filter(|(room, _)| joined.contains(room));
     let entries = mine.filter_map(|(_, value)| read_entry(value.as_ref()?));

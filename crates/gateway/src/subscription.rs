@@ -7,6 +7,7 @@ use switchboard_engine::{Handling, Incoming};
 use switchboard_event::{Position, Room};
 use tracing::debug;
 
+use crate::access::Ticket;
 use crate::audit;
 use crate::gateway::{Gateway, refuse};
 use crate::pace::Held;
@@ -53,24 +54,18 @@ impl Gateway {
         room: &Room,
         after: Option<Position>,
     ) -> Result<Subscribed, Refused> {
-        let orders = session.lane.orders();
-        let identity = session.identity();
-        let ticket = self.access.ticket(&identity, room.clone()).await?;
+        let (ticket, entry) = self.take_seat(session, room).await?;
+        let Entry { membership, joined } = entry;
         let inner = ticket.link.as_ref().map(|link| link.grant.room());
-        let Entry { membership, joined } = session.subscribe(&ticket, self.limits.rooms_max())?;
         debug!(socket = %session.socket_id(), room = room.name(), "joined");
         let is_new = !joined.is_empty();
         if is_new {
             session.lane.hold(session, &ticket.terms());
         }
-        let settled = async {
-            if is_new {
-                self.confirm(session, room, inner, orders).await?;
-            }
-            self.settle(session, &membership, is_new, after).await
-        };
         let told = async {
-            let next = settled.await?;
+            let next = self.settle(session, &membership, is_new, after).await?;
+            // It may be in doubt again.
+            session.decided(room).await;
             let rooms = std::iter::once(room).chain(inner);
             Ok::<_, Refused>((next, self.show(session, rooms).await?))
         };
@@ -94,28 +89,21 @@ impl Gateway {
         Ok(subscribed.with(session.snapshot(room)))
     }
 
-    /// Decides again about rooms that were just joined, as long as somebody says meanwhile that what
-    /// was decided may not count. From then on the lane knows who is in them.
-    async fn confirm(
+    /// Decides about a room and joins it, in the end without anything in between that says that what
+    /// was decided may not count. From then on the lane knows who is in it.
+    async fn take_seat(
         &self,
         session: &Arc<Session>,
         room: &Room,
-        inner: Option<&Room>,
-        mut orders: u64,
-    ) -> Result<(), Refused> {
+    ) -> Result<(Ticket, Entry), Refused> {
         for _ in 0..ATTEMPTS_MAX {
-            let latest = session.lane.orders();
-            if latest == orders {
-                return Ok(());
-            }
-            orders = latest;
+            let basis = session.basis();
             let identity = session.identity();
             let ticket = self.access.ticket(&identity, room.clone()).await?;
-            if let (None, Some(inner)) = (&ticket.link, inner) {
-                session.leave([inner]);
-                session.lane.release(session, std::slice::from_ref(inner));
+            let entry = session.subscribe(&ticket, self.limits.rooms_max(), basis)?;
+            if let Some(entry) = entry {
+                return Ok((ticket, entry));
             }
-            session.lane.hold(session, &ticket.terms());
         }
         Err(Refused::Unsettled)
     }

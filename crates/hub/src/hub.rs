@@ -7,7 +7,7 @@ use parking_lot::Mutex;
 use switchboard_event::{Offset, Room, TenantId};
 
 use crate::access::Grant;
-use crate::rooms::{MemberKey, Rooms};
+use crate::rooms::{MemberKey, Recipients, Rooms};
 
 /// Where a delivery goes: one session's line.
 ///
@@ -69,6 +69,8 @@ pub struct HubStats {
     pub rooms: usize,
     /// Users with at least one session.
     pub users: usize,
+    /// Places of sessions in rooms in which they are suspended.
+    pub suspended: usize,
 }
 
 impl<P: Post> Hub<P> {
@@ -97,7 +99,7 @@ impl<P: Post> Hub<P> {
     /// Taking the recipients is one step with respect to [`Seat::join`]; posting happens outside
     /// of the lock. To be called for every record of the partition, in order, by one task.
     pub fn publish(&self, offset: Offset, audience: Audience<'_>, delivery: &P::Delivery) -> usize {
-        let recipients = self.recipients(offset, audience);
+        let recipients = self.recipients(offset, audience).posts;
         for recipient in &recipients {
             recipient.post(delivery);
         }
@@ -105,10 +107,11 @@ impl<P: Post> Hub<P> {
     }
 
     /// The same for whoever has so many recipients, or deliveries of one audience at once, that it
-    /// posts at its own pace: everyone in `audience`, once. Fan-out counts as having reached
-    /// `offset` from here on, so nothing else may be handed out before these have theirs.
+    /// posts at its own pace: everyone in `audience`, once, and whoever is suspended there. Fan-out
+    /// counts as having reached `offset` from here on, so nothing else may be handed out before
+    /// these have theirs.
     #[must_use]
-    pub fn recipients(&self, offset: Offset, audience: Audience<'_>) -> Vec<P> {
+    pub fn recipients(&self, offset: Offset, audience: Audience<'_>) -> Recipients<P> {
         let Audience {
             tenant,
             rooms,
@@ -129,7 +132,7 @@ impl<P: Post> Hub<P> {
         self.rooms.lock().reached()
     }
 
-    /// How many sessions are in `room` of `tenant`.
+    /// How many sessions hear `room` of `tenant`.
     #[must_use]
     pub fn count(&self, tenant: &TenantId, room: &Room) -> usize {
         self.rooms.lock().count(tenant, room)
@@ -143,6 +146,7 @@ impl<P: Post> Hub<P> {
             sessions: rooms.member_count(),
             rooms: rooms.room_count(),
             users: rooms.user_count(),
+            suspended: rooms.suspended_count(),
         }
     }
 }
@@ -193,7 +197,15 @@ impl<P: Post> Seat<P> {
         self.hub.rooms.lock().leave_all(self.member);
     }
 
-    /// Ends the session's hearing of `room`; returns whether it was in it.
+    /// Ends the session's hearing of `room` until it joins again, and keeps it in mind meanwhile:
+    /// what the room says is not for it, and whoever hands it out is told for whom it may be later.
+    /// Returns whether the session heard it.
+    pub fn suspend(&self, room: &Room) -> bool {
+        let mut rooms = self.hub.rooms.lock();
+        rooms.suspend(self.member, &self.tenant, room)
+    }
+
+    /// Ends the session's hearing of `room`; returns whether it was in it, suspended or not.
     pub fn leave(&self, room: &Room) -> bool {
         self.hub.rooms.lock().leave(self.member, &self.tenant, room)
     }

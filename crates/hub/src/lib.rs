@@ -28,3 +28,4 @@ pub use hub::{Audience, Hub, HubStats, Joined, Post, Seat};
 pub use momentary::{Change, Contact, Crowded, Fact, Momentary, MomentaryLimits, Subject, Turn};
 pub use pattern::{InvalidPattern, Pattern};
 pub use presence::{NodeWord, Presence, Status, Update};
+pub use rooms::Recipients;

@@ -19,6 +19,18 @@ pub(crate) struct Rooms<P> {
     by_name: HashTable<u32>,
     hasher: RandomState,
     users: usize,
+    /// How many of `occupied` are lists of who is suspended.
+    suspensions: usize,
+}
+
+/// Whom a record reaches.
+#[derive(Debug)]
+pub struct Recipients<P> {
+    /// Whoever hears it.
+    pub posts: Vec<P>,
+    /// Whoever would hear it in a room in which it is suspended: it is to have it later, or not at
+    /// all. It may be among `posts` too, because of another room.
+    pub suspended: Vec<P>,
 }
 
 /// Names a member of one partition.
@@ -39,11 +51,21 @@ struct Place {
     seat: u32,
 }
 
-/// A room with at least one member.
+/// A room with at least one member in this list of it.
 struct Occupied {
     tenant: TenantId,
     room: Room,
+    list: List,
     members: Vec<MemberKey>,
+}
+
+/// One of the two lists of a room. A member is in one of them at most.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+enum List {
+    /// Who hears it.
+    Hearing,
+    /// Who hears nothing of it until somebody has decided.
+    Suspended,
 }
 
 impl<P: Clone> Rooms<P> {
@@ -56,6 +78,7 @@ impl<P: Clone> Rooms<P> {
             by_name: HashTable::new(),
             hasher: RandomState::new(),
             users: 0,
+            suspensions: 0,
         }
     }
 
@@ -82,14 +105,43 @@ impl<P: Clone> Rooms<P> {
     }
 
     /// Returns the room as it is kept here, whose name all its members share, and whether the
-    /// member was not in it yet.
+    /// member did not hear it yet. Who was suspended in it is so no more.
     pub(crate) fn join(
         &mut self,
         member: MemberKey,
         tenant: &TenantId,
         room: &Room,
     ) -> (Room, bool) {
-        let key = self.occupy(tenant, room);
+        if self.suspensions > 0 {
+            self.strike(member, tenant, room, List::Suspended);
+        }
+        self.enlist(member, tenant, room, List::Hearing)
+    }
+
+    /// Lets a member that hears the room hear nothing of it until it joins again; returns whether
+    /// it was in it.
+    pub(crate) fn suspend(&mut self, member: MemberKey, tenant: &TenantId, room: &Room) -> bool {
+        let was_hearing = self.strike(member, tenant, room, List::Hearing);
+        if was_hearing {
+            self.enlist(member, tenant, room, List::Suspended);
+        }
+        was_hearing
+    }
+
+    /// Returns whether the member was in the room, suspended or not.
+    pub(crate) fn leave(&mut self, member: MemberKey, tenant: &TenantId, room: &Room) -> bool {
+        self.strike(member, tenant, room, List::Hearing)
+            || self.strike(member, tenant, room, List::Suspended)
+    }
+
+    fn enlist(
+        &mut self,
+        member: MemberKey,
+        tenant: &TenantId,
+        room: &Room,
+        list: List,
+    ) -> (Room, bool) {
+        let key = self.occupy(tenant, room, list);
         let kept = self.occupied[key as usize].room.clone();
         if self.place(member, key).is_some() {
             return (kept, false);
@@ -103,10 +155,10 @@ impl<P: Clone> Rooms<P> {
         (kept, true)
     }
 
-    /// Returns whether the member was in the room.
-    pub(crate) fn leave(&mut self, member: MemberKey, tenant: &TenantId, room: &Room) -> bool {
+    /// Takes a member off a list; returns whether it was on it.
+    fn strike(&mut self, member: MemberKey, tenant: &TenantId, room: &Room, list: List) -> bool {
         let place = self
-            .find(tenant, room)
+            .find(tenant, room, list)
             .and_then(|key| self.place(member, key));
         match place {
             Some(place) => {
@@ -132,22 +184,38 @@ impl<P: Clone> Rooms<P> {
         tenant: &TenantId,
         rooms: &[Room],
         except: &[Room],
-    ) -> Vec<P> {
+    ) -> Recipients<P> {
         self.reached = offset;
         if tenant.is_everyone() {
-            return self.all();
+            return Recipients {
+                posts: self.all(),
+                suspended: Vec::new(),
+            };
         }
-        if let ([room], []) = (rooms, except) {
-            return self.all_of(tenant, room);
+        let mut suspended = Vec::new();
+        if self.suspensions > 0 {
+            for room in rooms {
+                suspended.extend(self.all_of(tenant, room, List::Suspended));
+            }
         }
+        let posts = match (rooms, except) {
+            ([room], []) => self.all_of(tenant, room, List::Hearing).collect(),
+            _ => self.each_once(tenant, rooms, except),
+        };
+        Recipients { posts, suspended }
+    }
 
+    fn each_once(&mut self, tenant: &TenantId, rooms: &[Room], except: &[Room]) -> Vec<P> {
         self.round += 1;
         for room in except {
-            self.each_new(tenant, room, |_| ());
+            self.each_new(tenant, room, List::Hearing, |_| ());
+            self.each_new(tenant, room, List::Suspended, |_| ());
         }
         let mut recipients = Vec::new();
         for room in rooms {
-            self.each_new(tenant, room, |post| recipients.push(post.clone()));
+            self.each_new(tenant, room, List::Hearing, |post| {
+                recipients.push(post.clone());
+            });
         }
         recipients
     }
@@ -170,12 +238,12 @@ impl<P: Clone> Rooms<P> {
     }
 
     pub(crate) fn room_count(&self) -> usize {
-        self.occupied.len()
+        self.occupied.len() - self.suspensions
     }
 
-    /// How many members are in one room.
+    /// How many members hear one room.
     pub(crate) fn count(&self, tenant: &TenantId, room: &Room) -> usize {
-        self.find(tenant, room)
+        self.find(tenant, room, List::Hearing)
             .map_or(0, |key| self.occupied[key as usize].members.len())
     }
 
@@ -184,19 +252,26 @@ impl<P: Clone> Rooms<P> {
         self.users
     }
 
-    fn all_of(&self, tenant: &TenantId, room: &Room) -> Vec<P> {
-        let Some(key) = self.find(tenant, room) else {
-            return Vec::new();
-        };
-        let members = self.occupied[key as usize].members.iter();
-        members
-            .map(|member| self.members[member.index()].post.clone())
-            .collect()
+    /// How many places there are of members that are suspended.
+    pub(crate) fn suspended_count(&self) -> usize {
+        if self.suspensions == 0 {
+            return 0;
+        }
+        let lists = self.occupied.iter().map(|(_, occupied)| occupied);
+        let suspended = lists.filter(|occupied| occupied.list == List::Suspended);
+        suspended.map(|occupied| occupied.members.len()).sum()
     }
 
-    /// Calls `visit` for each member of the room that this round has not met yet.
-    fn each_new(&mut self, tenant: &TenantId, room: &Room, mut visit: impl FnMut(&P)) {
-        let Some(key) = self.find(tenant, room) else {
+    fn all_of(&self, tenant: &TenantId, room: &Room, list: List) -> impl Iterator<Item = P> {
+        let key = self.find(tenant, room, list);
+        let members = key.map_or(&[][..], |key| &self.occupied[key as usize].members);
+        let post = |member: &MemberKey| self.members[member.index()].post.clone();
+        members.iter().map(post)
+    }
+
+    /// Calls `visit` for each member of the list that this round has not met yet.
+    fn each_new(&mut self, tenant: &TenantId, room: &Room, list: List, mut visit: impl FnMut(&P)) {
+        let Some(key) = self.find(tenant, room, list) else {
             return;
         };
         for member in &self.occupied[key as usize].members {
@@ -208,24 +283,27 @@ impl<P: Clone> Rooms<P> {
         }
     }
 
-    fn occupy(&mut self, tenant: &TenantId, room: &Room) -> u32 {
-        if let Some(key) = self.find(tenant, room) {
+    fn occupy(&mut self, tenant: &TenantId, room: &Room, list: List) -> u32 {
+        if let Some(key) = self.find(tenant, room, list) {
             return key;
         }
         let occupied = Occupied {
             tenant: tenant.clone(),
             room: room.clone(),
+            list,
             members: Vec::new(),
         };
         let key = narrow(self.occupied.insert(occupied));
         let (rooms, hasher) = (&self.occupied, &self.hasher);
         self.by_name
-            .insert_unique(hasher.hash_one((tenant, room)), key, |&key| {
+            .insert_unique(hasher.hash_one((tenant, room, list)), key, |&key| {
                 let occupied = &rooms[key as usize];
-                hasher.hash_one((&occupied.tenant, &occupied.room))
+                hasher.hash_one((&occupied.tenant, &occupied.room, occupied.list))
             });
-        if matches!(room.kind(), RoomKind::User) {
-            self.users += 1;
+        match list {
+            List::Hearing if matches!(room.kind(), RoomKind::User) => self.users += 1,
+            List::Hearing => {}
+            List::Suspended => self.suspensions += 1,
         }
         key
     }
@@ -248,21 +326,24 @@ impl<P: Clone> Rooms<P> {
     /// Forgets a room that nobody is in any more.
     fn forget(&mut self, key: u32) {
         let occupied = self.occupied.remove(key as usize);
-        let hash = self.hasher.hash_one((&occupied.tenant, &occupied.room));
+        let key_of = (&occupied.tenant, &occupied.room, occupied.list);
+        let hash = self.hasher.hash_one(key_of);
         if let Ok(entry) = self.by_name.find_entry(hash, |&one| one == key) {
             entry.remove();
         }
-        if matches!(occupied.room.kind(), RoomKind::User) {
-            self.users -= 1;
+        match occupied.list {
+            List::Hearing if matches!(occupied.room.kind(), RoomKind::User) => self.users -= 1,
+            List::Hearing => {}
+            List::Suspended => self.suspensions -= 1,
         }
     }
 
-    fn find(&self, tenant: &TenantId, room: &Room) -> Option<u32> {
+    fn find(&self, tenant: &TenantId, room: &Room, list: List) -> Option<u32> {
         let found = self
             .by_name
-            .find(self.hasher.hash_one((tenant, room)), |&key| {
+            .find(self.hasher.hash_one((tenant, room, list)), |&key| {
                 let occupied = &self.occupied[key as usize];
-                occupied.tenant == *tenant && occupied.room == *room
+                occupied.list == list && occupied.tenant == *tenant && occupied.room == *room
             });
         found.copied()
     }

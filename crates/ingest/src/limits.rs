@@ -1,7 +1,7 @@
-//! How much comes by one API key in a time.
+//! How much comes by one API key in a time, and how many keys that there are not.
 
 use std::collections::BTreeMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 
 use switchboard_limit::{Buckets, Keys, Rate};
 use switchboard_metrics::Tally;
@@ -18,6 +18,9 @@ pub struct ProducerLimits {
     /// Events, default 5000 each second after a burst of 50 000. An array passes as a whole or not
     /// at all.
     pub events: Rate,
+    /// Requests of one address with a key that is not known, default 60 each minute after a burst of
+    /// 300. Beyond it no key of that address is looked at.
+    pub unknown_keys: Rate,
 }
 
 impl Default for ProducerLimits {
@@ -25,6 +28,7 @@ impl Default for ProducerLimits {
         Self {
             requests: Rate::per_second(1_000, 5_000),
             events: Rate::per_second(5_000, 50_000),
+            unknown_keys: Rate::per_minute(60, 300),
         }
     }
 }
@@ -35,6 +39,7 @@ pub(crate) struct Limits {
     keys: Keys,
     requests: Buckets,
     events: Buckets,
+    unknown_keys: Buckets,
     /// Lines in the log for whoever comes without a key that is known.
     strangers: Buckets,
     tally: Tally,
@@ -47,8 +52,9 @@ impl Limits {
             keys: Keys::default(),
             requests: Buckets::new(config.requests, start),
             events: Buckets::new(config.events, start),
+            unknown_keys: Buckets::new(config.unknown_keys, start),
             strangers: Buckets::new(STRANGERS, start),
-            tally: Tally::of([REQUESTS, EVENTS]),
+            tally: Tally::of([REQUESTS, EVENTS, UNKNOWN_KEYS]),
         }
     }
 
@@ -56,6 +62,31 @@ impl Limits {
     pub(crate) fn set(&self, config: &ProducerLimits) {
         self.requests.set(config.requests);
         self.events.set(config.events);
+        self.unknown_keys.set(config.unknown_keys);
+    }
+
+    /// Whether a key from there is looked at: not after too many that nobody knew, or guessing would
+    /// go on.
+    pub(crate) fn look(&self, client: Option<IpAddr>) -> Result<(), Problem> {
+        let Some(key) = client.map(|client| self.keys.of(network(client))) else {
+            return Ok(());
+        };
+        let now = Instant::now().into_std();
+        self.unknown_keys.peek(key, now).map_err(|wait| {
+            self.tally.increment(UNKNOWN_KEYS);
+            let detail =
+                format!("too many unknown API keys from here: the limit is {UNKNOWN_KEYS}");
+            Problem::rate_limited(detail, wait.0)
+        })
+    }
+
+    /// Takes a key that nobody knows.
+    pub(crate) fn unknown(&self, client: Option<IpAddr>) {
+        if let Some(client) = client {
+            let key = self.keys.of(network(client));
+            // Whoever is beyond it is told so the next time.
+            let _ = self.unknown_keys.pass(key, 1, Instant::now().into_std());
+        }
     }
 
     /// Takes a request.
@@ -100,7 +131,19 @@ impl Limits {
     }
 }
 
+/// Whose address it is: of IPv6 the /64, which one machine has all of.
+fn network(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V4(address) => address.into(),
+        IpAddr::V6(address) => {
+            let [a, b, c, d, ..] = address.segments();
+            Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0).into()
+        }
+    }
+}
+
 /// Lines in the log of strangers from one address: anybody can make them.
 const STRANGERS: Rate = Rate::per_second(1, 20);
 const REQUESTS: &str = "producer_requests";
 const EVENTS: &str = "producer_events";
+const UNKNOWN_KEYS: &str = "unknown_keys_per_address";

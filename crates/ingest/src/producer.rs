@@ -99,7 +99,7 @@ where
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
         let ingest = Ingest::from_ref(state);
         let client = parts.extensions.get().copied();
-        let producer = ingest.producer_at(client, &parts.headers);
+        let producer = ingest.producer(client, &parts.headers);
         if let Err(problem) = &producer {
             ingest.stats().answer(Err(problem));
         }
@@ -109,13 +109,9 @@ where
 
 impl Ingest {
     /// The producer whose API key a request bears: the check, for routes outside of this crate too.
-    /// Refuses a key that is not known, and one that is used beyond its limits.
-    pub fn producer(&self, headers: &HeaderMap) -> Result<Producer, Problem> {
-        self.producer_at(None, headers)
-    }
-
-    /// The same, for a log that says where the request came from.
-    fn producer_at(
+    /// Refuses a key that is not known, and one that is used beyond its limits; and every key of a
+    /// client, if that is known, that came with too many of those.
+    pub fn producer(
         &self,
         client: Option<SocketAddr>,
         headers: &HeaderMap,
@@ -123,12 +119,18 @@ impl Ingest {
         let key = headers
             .get(AUTHORIZATION)
             .and_then(|value| bearer(value.as_bytes()));
+        let address = client.map(|client| client.ip());
+        if key.is_some() {
+            self.limits().look(address)?;
+        }
         let producer = key.and_then(|key| self.keys().producer(key, self.clock().now()));
         let producer = producer.ok_or_else(|| {
             self.stats().refuse("unauthorized");
+            if key.is_some() {
+                self.limits().unknown(address);
+            }
             // Of a client behind a proxy the port is not known.
             let port = client.map(|client| client.port()).filter(|port| *port != 0);
-            let address = client.map(|client| client.ip());
             let client = address.map(tracing::field::display);
             if self.limits().is_worth_a_line(address) {
                 error!(client, port, code = "unauthorized", "refused a producer");

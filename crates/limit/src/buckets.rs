@@ -94,6 +94,20 @@ impl Buckets {
         }
     }
 
+    /// Whether one of `key` would pass, or how long to wait. Takes nothing.
+    pub fn peek(&self, key: Key, now: Instant) -> Result<(), Wait> {
+        let interval = self.interval.load(Ordering::Relaxed);
+        let burst = self.burst.load(Ordering::Relaxed);
+        let now = nanos(now.saturating_duration_since(self.start));
+        let shard = self.shards[key.shard(SHARDS)].lock();
+        let full_at = shard.full_at.get(&key).map_or(now, |at| now.max(*at));
+        let next = full_at.saturating_add(interval);
+        match (next - now).checked_sub(burst) {
+            None | Some(0) => Ok(()),
+            Some(wait) => Err(Wait(Duration::from_nanos(wait))),
+        }
+    }
+
     /// How many buckets are kept now.
     pub fn kept(&self) -> usize {
         let kept = self.shards.iter().map(|shard| shard.lock().full_at.len());
@@ -234,6 +248,23 @@ mod tests {
 
         assert!(bench.buckets.kept() <= Buckets::KEYS_MAX);
         assert!(bench.pass("flood", 1, 0).is_err());
+    }
+
+    #[test]
+    fn a_look_takes_nothing_and_says_what_would_be() {
+        let bench = Bench::new("1/s burst 2");
+        let look = || {
+            let key = bench.keys.of("a");
+            bench.buckets.peek(key, bench.start)
+        };
+
+        for _ in 0..5 {
+            assert_eq!(look(), Ok(()));
+        }
+        assert_eq!(bench.pass("a", 2, 0), Ok(()));
+        assert_eq!(look(), Err(Wait(Duration::from_secs(1))));
+        bench.buckets.set(Rate::OFF);
+        assert_eq!(look(), Ok(()));
     }
 
     #[test]

@@ -47,6 +47,15 @@ impl Rate {
         }))
     }
 
+    /// So many each minute, after a burst; both at least one.
+    pub const fn per_minute(count: u32, burst: u32) -> Self {
+        Self(Some(Limited {
+            count: bounded(count),
+            per: Unit::Minute,
+            burst: bounded(burst),
+        }))
+    }
+
     /// Whether nothing is limited.
     pub fn is_off(&self) -> bool {
         self.0.is_none()

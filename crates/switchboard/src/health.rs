@@ -1,8 +1,9 @@
 //! `/healthz`, `/readyz` and `/v1/stats`.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
-use axum::extract::State;
+use axum::extract::{Extension, State};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
 use axum::{Json, Router};
@@ -21,12 +22,12 @@ pub trait Vitals: Send + Sync + 'static {
     fn degraded(&self) -> Option<String>;
     /// Who is connected to this node.
     fn stats(&self) -> ConnectionStats;
-    /// Whether these headers hold an API key; if not, the answer to give.
+    /// Whether these headers, which come from there, hold an API key; if not, the answer to give.
     #[expect(
         clippy::result_large_err,
         reason = "axum's own response, made once per refusal"
     )]
-    fn authorize(&self, headers: &HeaderMap) -> Result<(), Response>;
+    fn authorize(&self, client: Option<SocketAddr>, headers: &HeaderMap) -> Result<(), Response>;
 }
 
 /// Who is connected to one node.
@@ -70,8 +71,13 @@ async fn readyz<V: Vitals>(State(vitals): State<Arc<V>>) -> (StatusCode, Json<St
     (code, Json(status))
 }
 
-async fn stats<V: Vitals>(State(vitals): State<Arc<V>>, headers: HeaderMap) -> Response {
-    match vitals.authorize(&headers) {
+async fn stats<V: Vitals>(
+    State(vitals): State<Arc<V>>,
+    client: Option<Extension<SocketAddr>>,
+    headers: HeaderMap,
+) -> Response {
+    let client = client.map(|Extension(client)| client);
+    match vitals.authorize(client, &headers) {
         Ok(()) => Json(vitals.stats()).into_response(),
         Err(refusal) => refusal,
     }
@@ -115,7 +121,7 @@ mod tests {
             }
         }
 
-        fn authorize(&self, headers: &HeaderMap) -> Result<(), Response> {
+        fn authorize(&self, _: Option<SocketAddr>, headers: &HeaderMap) -> Result<(), Response> {
             let is_known = headers
                 .get(header::AUTHORIZATION)
                 .is_some_and(|value| value == "Bearer k");

@@ -343,6 +343,8 @@ impl Vitals for Shared {
             users,
             behind: _,
             leases: _,
+            leases_overdue: _,
+            undecided: _,
             receipts: _,
         } = self.gateway.stats();
         ConnectionStats {
@@ -353,8 +355,8 @@ impl Vitals for Shared {
         }
     }
 
-    fn authorize(&self, headers: &HeaderMap) -> Result<(), Response> {
-        let producer = self.ingest.producer(headers);
+    fn authorize(&self, client: Option<SocketAddr>, headers: &HeaderMap) -> Result<(), Response> {
+        let producer = self.ingest.producer(client, headers);
         producer
             .and_then(|producer| producer.require(Scope::Read))
             .map_err(Problem::into_response)
@@ -378,6 +380,7 @@ impl Metered for Shared {
             gateway_counts: self.gateway.counts(),
             key_fetches: self.gateway.key_fetches(),
             key_servers: self.gateway.key_servers(),
+            certificate_not_after: self.certificate.as_ref().and_then(|one| one.not_after()),
             certificate_reloads: self.certificate.as_ref().map(|one| one.reloads()),
             access: self.access.counts(),
             is_degraded: self.access.degraded().is_some(),
@@ -546,7 +549,7 @@ mod tests {
             let headers = [(http::header::AUTHORIZATION, value.parse().unwrap())];
             server
                 .shared
-                .authorize(&headers.into_iter().collect())
+                .authorize(None, &headers.into_iter().collect())
                 .is_ok()
         };
 
@@ -554,7 +557,7 @@ mod tests {
         assert!(authorize("bearer sb_key"));
         assert!(!authorize("Basic sb_key"));
         assert!(!authorize("Bearer sb_other"));
-        assert!(server.shared.authorize(&HeaderMap::new()).is_err());
+        assert!(server.shared.authorize(None, &HeaderMap::new()).is_err());
         server.shutdown().await;
     }
 

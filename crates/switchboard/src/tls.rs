@@ -1,5 +1,7 @@
 //! The certificate of the public listener, read again when its files change.
 
+mod validity;
+
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -13,6 +15,7 @@ use rustls::pki_types::pem::{self, PemObject as _};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
+use switchboard_event::Timestamp;
 use switchboard_metrics::Tally;
 use tokio::task::spawn_blocking;
 use tracing::{info, warn};
@@ -102,6 +105,15 @@ impl Certificate {
             // A panic of it ends this look, and the next one begins anew.
             let _ = spawn_blocking(move || certificate.look_again()).await;
         }
+    }
+
+    /// When the certificate that new connections get ends, if that can be read.
+    pub(crate) fn not_after(&self) -> Option<Timestamp> {
+        let current = Arc::clone(&self.current.read());
+        current
+            .cert
+            .first()
+            .and_then(|der| validity::not_after(der))
     }
 
     /// How often changed files were read, by what came of it.

@@ -309,6 +309,7 @@ pub(crate) fn producer_limits(settings: &Settings) -> ProducerLimits {
     ProducerLimits {
         requests: settings.limits.producer_requests,
         events: settings.limits.producer_events,
+        unknown_keys: settings.limits.unknown_keys_per_address,
     }
 }
 

@@ -23,6 +23,10 @@ export class Crm {
   verdicts = new Map();
   /** @type {'answers' | 'hangs' | 'fails'} */
   mood = 'answers';
+  /** @type {Map<string, Promise<void>>} rooms whose answers wait */
+  held = new Map();
+  /** @type {Array<() => void>} */
+  releases = [];
   port = 0;
 
   constructor() {
@@ -67,6 +71,20 @@ export class Crm {
   }
 
   /**
+   * Makes up its mind about a room from now on as ever, and says so once it is released.
+   *
+   * @param {string} room
+   */
+  hold(room) {
+    this.held.set(room, new Promise((resolve) => this.releases.push(resolve)));
+  }
+
+  release() {
+    this.held.clear();
+    for (const resolve of this.releases.splice(0)) resolve();
+  }
+
+  /**
    * How often it was asked about a room of a user.
    *
    * @param {string} user
@@ -97,6 +115,7 @@ export class Crm {
       return;
     }
     const verdict = this.verdicts.get(`${question.user} ${question.room}`) ?? { allow: false };
+    await this.held.get(question.room);
     response.writeHead(200, { 'content-type': 'application/json' }).end(JSON.stringify(verdict));
   }
 

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 use switchboard_engine::{Handling, Incoming};
-use switchboard_event::{Id, Room, RoomKind, UserId};
+use switchboard_event::{Id, InvalidRoom, Room, RoomKind, UserId};
 use switchboard_hub::Status;
 
 use super::Speaker;
@@ -117,20 +117,23 @@ impl FloorCommand {
         }
     }
 
-    /// The contact that it is about, which its client must be allowed to hear.
-    fn contact(&self) -> Option<&Id> {
-        match self {
-            Self::BeginTyping { contact, .. }
-            | Self::EndTyping { contact, .. }
+    /// The rooms of what it is about, which its client must be allowed to hear: of the contact, and
+    /// of an account that it says to write from. To end that takes no right to the account.
+    fn rooms(&self) -> Result<Vec<Room>, InvalidRoom> {
+        Ok(match self {
+            Self::BeginTyping {
+                contact, account, ..
+            } => vec![Room::contact(contact), Room::whatsapp(account)?],
+            Self::EndTyping { contact, .. }
             | Self::View { contact, .. }
-            | Self::ListContact { contact } => Some(contact),
-            Self::SetStatus(_) | Self::ListTeam { .. } => None,
-        }
+            | Self::ListContact { contact } => vec![Room::contact(contact)],
+            Self::SetStatus(_) | Self::ListTeam { .. } => Vec::new(),
+        })
     }
 }
 
 impl Gateway {
-    /// Does what a client wishes, if it may hear the contact that it is about.
+    /// Does what a client wishes, if it may hear what it is about.
     pub(crate) fn floor(
         self: &Arc<Self>,
         session: &Arc<Session>,
@@ -138,17 +141,26 @@ impl Gateway {
         command: FloorCommand,
         ack: Asked,
     ) -> Handling {
-        let room = command.contact().map(Room::contact);
-        let Some(room) = room.filter(|room| !session.is_in(room)) else {
+        let mut rooms = match command.rooms() {
+            Ok(rooms) => rooms,
+            Err(invalid) => return refuse(session, &event.name, ack, invalid.into()),
+        };
+        // Who is in a room was asked already.
+        rooms.retain(|room| !session.is_in(room));
+        if rooms.is_empty() {
             let done = self.do_on_floor(session, command);
             return reply(session, &event.name, ack, done);
-        };
-        // Who is in the room was asked already.
+        }
         let (gateway, session) = (Arc::clone(self), Arc::clone(session));
         let name = event.name.clone();
         Handling::later(async move {
-            let granted = gateway.may_hear(&session, room).await;
-            let done = granted.and_then(|()| gateway.do_on_floor(&session, command));
+            let done = async {
+                for room in rooms {
+                    gateway.may_hear(&session, room).await?;
+                }
+                gateway.do_on_floor(&session, command)
+            };
+            let done = done.await;
             reply(&session, &name, ack, done);
         })
     }

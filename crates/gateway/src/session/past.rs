@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use switchboard_event::{Room, RoomKind};
 use switchboard_journal::Record;
 
-use super::Session;
+use super::{Hearing, Session};
 
 /// A session is being replayed to, until this is dropped.
 #[derive(Debug)]
@@ -28,12 +28,12 @@ impl Session {
     /// Whether a replay of `replayed` has `record`: because one of them heard it that the session is
     /// still in, and the session is in no room that it excepts. What is said to every tenant its team
     /// heard.
-    pub(crate) fn hears_again(&self, record: &Record, replayed: &[Room]) -> bool {
+    pub(crate) fn hears_again(&self, record: &Record, replayed: &[Room]) -> Hearing {
         let audience = record.event.audience();
         let is_for_all = record.event.tenant().is_everyone();
         let state = self.state.lock();
         if state.is_ended {
-            return false;
+            return Hearing::No;
         }
         let has_heard = |room: &Room| {
             if is_for_all {
@@ -47,17 +47,30 @@ impl Session {
             .rooms
             .iter()
             .any(|one| audience.except.contains(&one.room));
-        !is_excepted && replayed.iter().filter(is_in).any(has_heard)
+        if is_excepted {
+            return Hearing::No;
+        }
+        let mut hearing = Hearing::No;
+        for room in replayed.iter().filter(is_in).filter(|room| has_heard(room)) {
+            if !state.is_undecided(room) {
+                return Hearing::Yes;
+            }
+            hearing = Hearing::Undecided;
+        }
+        hearing
     }
 
-    /// Whether a replay of `replayed` leaves `record` out: because the line has had it, or will
-    /// have it, through another room, or because the session is in a room that it excepts, or not
-    /// in `replayed` any more.
-    pub(crate) fn passes_over(&self, record: &Record, replayed: &Room) -> bool {
+    /// Whether a replay of `replayed` holds `record`. It leaves out what the line has had, or will
+    /// have, through another room, what excepts a room of the session, and everything once the
+    /// session is not in `replayed` any more.
+    pub(crate) fn replays(&self, record: &Record, replayed: &Room) -> Hearing {
         let audience = record.event.audience();
         let state = self.state.lock();
         if state.is_ended || state.membership(replayed).is_none() {
-            return true;
+            return Hearing::No;
+        }
+        if state.is_undecided(replayed) {
+            return Hearing::Undecided;
         }
         let rooms = &state.rooms;
         let excepted = rooms.iter().any(|one| audience.except.contains(&one.room));
@@ -65,7 +78,12 @@ impl Session {
             one.room != *replayed
                 && one.from < record.position.offset
                 && audience.rooms.contains(&one.room)
+                && !state.is_undecided(&one.room)
         });
-        excepted || covered
+        if excepted || covered {
+            Hearing::No
+        } else {
+            Hearing::Yes
+        }
     }
 }

@@ -11,6 +11,7 @@ use super::{Session, State};
 use crate::audit;
 use crate::auth::Identity;
 use crate::counters::SessionEnd;
+use crate::lifetime::Lifetime;
 use crate::reply::Refused;
 
 /// A room that no token issued before `instant` covers.
@@ -24,6 +25,17 @@ pub(super) struct Taken {
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 #[error("the session has ended")]
 pub(crate) struct Ended;
+
+/// Why the rooms of a client that comes in are not joined.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+pub(crate) enum NotSeated {
+    /// It was ended meanwhile.
+    #[error("{0}")]
+    Ended(#[from] Ended),
+    /// What was decided may not count any more: it is to be decided again.
+    #[error("rights changed meanwhile")]
+    Overtaken,
+}
 
 /// What a new token changed.
 #[derive(Debug)]
@@ -41,6 +53,17 @@ impl Session {
         if self.silence(|_| true) {
             self.dismiss(reason);
         }
+    }
+
+    /// Ends the session if its token is over by now; says whether it has. One step with
+    /// [`renew`](Self::renew): a token that was put in its place before this counts, and none is
+    /// put there after it.
+    pub(crate) fn end_if_over(&self, now: Timestamp, lifetime: &Lifetime) -> bool {
+        let is_over = self.silence(|state| lifetime.end(state.identity.expires_at) <= now);
+        if is_over {
+            self.dismiss(SessionEnd::TokenExpired);
+        }
+        is_over
     }
 
     /// The same without a word, for a connection whose client has another one.
@@ -92,18 +115,22 @@ impl Session {
     /// Puts another token of the same user in the place of the one that there is, which does not
     /// cover the rooms `taken`.
     ///
-    /// What it does not cover is left, what a session is always in is joined. `None` if `may` says
-    /// so, which is asked when nothing can come in between any more.
+    /// What it does not cover is left, what a session is always in is joined, and nothing is in
+    /// doubt any more. `None` if `may` says so, which is asked when nothing can come in between any
+    /// more.
     pub(crate) fn renew(
         &self,
         identity: Identity,
         grants: &[Grant],
         taken: Vec<(Room, Timestamp)>,
         may: impl FnOnce() -> bool,
-    ) -> Option<Renewal> {
+    ) -> Result<Option<Renewal>, Ended> {
         let mut state = self.state.lock();
+        if state.is_ended {
+            return Err(Ended);
+        }
         if !may() {
-            return None;
+            return Ok(None);
         }
         state.identity = identity;
         state.renewals = state.renewals.wrapping_add(1);
@@ -118,9 +145,10 @@ impl Session {
         for grant in grants {
             // What is taken stays so.
             let _ = self.join(&mut state, grant);
+            self.settle(&mut state, grant);
         }
         let is_changed = !left.is_empty() || state.rooms.len() > before;
-        Some(Renewal { left, is_changed })
+        Ok(Some(Renewal { left, is_changed }))
     }
 
     /// Leaves these rooms because they were decided about anew, unless the token that this was
@@ -165,6 +193,7 @@ impl Session {
             return false;
         }
         state.is_ended = true;
+        state.no_doubt(|_| true);
         self.seat.leave_all();
         true
     }
@@ -184,6 +213,9 @@ impl Session {
         state.rooms = kept;
         for one in &left {
             self.seat.leave(&one.room);
+        }
+        if !left.is_empty() {
+            state.no_doubt(|room| left.iter().any(|one| one.room == *room));
         }
         left.into_iter().map(|one| one.room).collect()
     }

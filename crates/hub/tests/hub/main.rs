@@ -85,6 +85,42 @@ fn a_grant_of_another_tenant_opens_nothing() {
 }
 
 #[test]
+fn who_is_suspended_hears_nothing_and_is_named_to_whoever_hands_out() {
+    let hub = hub();
+    let (line, seat) = sit(&hub, "acme");
+    join(&seat, "acme", contact(1));
+    join(&seat, "acme", contact(2));
+    assert!(seat.suspend(&contact(1)));
+    assert!(!seat.suspend(&contact(1)) && !seat.suspend(&contact(3)));
+
+    let of = |rooms: &[Room], except: &[Room]| {
+        let tenant = "acme".parse().unwrap();
+        let audience = Audience {
+            tenant: &tenant,
+            rooms,
+            except,
+        };
+        let recipients = hub.recipients(Offset::new(1), audience);
+        (recipients.posts.len(), recipients.suspended.len())
+    };
+    assert_eq!(of(&[contact(1)], &[]), (0, 1));
+    assert_eq!(of(&[contact(1), contact(2)], &[]), (1, 1));
+    assert_eq!(of(&[contact(2)], &[]), (1, 0));
+    assert_eq!(of(&[contact(2)], &[contact(1)]), (0, 0));
+    assert_eq!((hub.stats().rooms, hub.stats().sessions), (1, 1));
+    assert_eq!(hub.stats().suspended, 1);
+
+    join(&seat, "acme", contact(1));
+    assert_eq!(of(&[contact(1)], &[]), (1, 0));
+    assert!(seat.suspend(&contact(1)) && seat.leave(&contact(1)));
+    assert_eq!(of(&[contact(1)], &[]), (0, 0));
+    assert!(seat.suspend(&contact(2)));
+    seat.leave_all();
+    assert_eq!(hub.stats().rooms, 0);
+    assert!(line.heard().is_empty());
+}
+
+#[test]
 fn a_join_says_how_far_fan_out_had_come() {
     let hub = hub();
     let (line, seat) = sit(&hub, "acme");

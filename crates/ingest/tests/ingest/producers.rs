@@ -1,5 +1,6 @@
 //! API keys that are made, listed and revoked while the server runs, and what each is for.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -37,10 +38,10 @@ async fn what_one_node_makes_and_revokes_another_one_learns() {
     let world = World::new();
     let other = other_node(&world);
     let key = make(&world, &json!({"name": "erp", "tenant": "acme"})).await;
-    assert!(other.producer(&bearer(&key)).is_err());
+    assert!(other.producer(None, &bearer(&key)).is_err());
 
     other.learn_keys().await.unwrap();
-    assert_eq!(other.producer(&bearer(&key)).unwrap().name(), "erp");
+    assert_eq!(other.producer(None, &bearer(&key)).unwrap().name(), "erp");
 
     let id = list(&world, ADMIN_KEY).await[4]["id"].clone();
     assert_eq!(
@@ -50,7 +51,7 @@ async fn what_one_node_makes_and_revokes_another_one_learns() {
         204
     );
     other.learn_keys().await.unwrap();
-    assert!(other.producer(&bearer(&key)).is_err());
+    assert!(other.producer(None, &bearer(&key)).is_err());
 }
 
 #[tokio::test(start_paused = true)]
@@ -65,7 +66,7 @@ async fn a_node_that_follows_learns_within_a_second() {
 
     tokio::time::sleep(Duration::from_secs(1)).await;
 
-    assert!(other.producer(&bearer(&key)).is_ok());
+    assert!(other.producer(None, &bearer(&key)).is_ok());
     following.abort();
 }
 
@@ -293,14 +294,61 @@ async fn too_many_events_by_one_key_are_refused_as_a_whole() {
     assert_eq!(world.ingest.counts().limited["producer_events"], 1);
 }
 
+#[tokio::test]
+async fn who_comes_with_too_many_unknown_keys_is_looked_at_no_more_and_others_are() {
+    let world = World::with_config(Config {
+        limits: ProducerLimits {
+            unknown_keys: "1/m burst 2".parse().unwrap(),
+            ..ProducerLimits::default()
+        },
+        ..Config::default()
+    });
+    let (guesser, neighbour) = ("2001:db8::1", "2001:db8::2");
+
+    // A good key takes nothing, however often.
+    for _ in 0..5 {
+        assert_eq!(from(&world, guesser, ADMIN_KEY).await.status, 200);
+    }
+    for _ in 0..2 {
+        let refused = from(&world, guesser, "guess").await;
+        refused.assert_problem(401, "unauthorized", None);
+    }
+    for (address, key) in [
+        (guesser, "guess"),
+        (guesser, ADMIN_KEY),
+        (neighbour, ADMIN_KEY),
+    ] {
+        let refused = from(&world, address, key).await;
+        refused.assert_problem(429, "rate_limited", None);
+        assert_eq!(refused.headers["retry-after"], "60");
+    }
+
+    for other in ["2001:db8:0:1::1", "192.0.2.1"] {
+        assert_eq!(from(&world, other, ADMIN_KEY).await.status, 200);
+    }
+    let limited = world.ingest.counts().limited["unknown_keys_per_address"];
+    assert_eq!(limited, 3);
+}
+
 fn limited(requests: &str, events: &str) -> World {
     World::with_config(Config {
         limits: ProducerLimits {
             requests: requests.parse().unwrap(),
             events: events.parse().unwrap(),
+            ..ProducerLimits::default()
         },
         ..Config::default()
     })
+}
+
+/// A request from an address, with a key.
+async fn from(world: &World, address: &str, key: &str) -> Answer {
+    let request = Request::get("/v1/producers")
+        .header("authorization", format!("Bearer {key}"))
+        .extension(SocketAddr::new(address.parse().unwrap(), 1))
+        .body(Body::empty())
+        .unwrap();
+    world.ask(request).await
 }
 
 /// Another node on the same journal, with the same settings.

@@ -24,6 +24,7 @@ pub(crate) struct Snapshot {
     pub(crate) key_fetches: BTreeMap<&'static str, u64>,
     pub(crate) key_servers: Vec<switchboard_gateway::KeyServerStats>,
     /// None without TLS.
+    pub(crate) certificate_not_after: Option<Timestamp>,
     pub(crate) certificate_reloads: Option<BTreeMap<&'static str, u64>>,
     pub(crate) access: switchboard_access::Counts,
     pub(crate) is_degraded: bool,
@@ -133,14 +134,7 @@ fn connections(page: &mut Exposition, snapshot: &Snapshot) {
         "reason",
         &counts.refused,
     );
-    if let Some(reloads) = &snapshot.certificate_reloads {
-        page.counters(
-            "switchboard_certificate_reloads_total",
-            "How often a changed certificate was read, by what came of it.",
-            "result",
-            reloads,
-        );
-    }
+    certificate(page, snapshot);
     page.counters(
         "switchboard_closes_total",
         "Engine.IO sessions that ended, by reason.",
@@ -167,6 +161,24 @@ fn connections(page: &mut Exposition, snapshot: &Snapshot) {
         "Events that wait to be written, on all connections.",
         queued.packets,
     );
+}
+
+fn certificate(page: &mut Exposition, snapshot: &Snapshot) {
+    if let Some(reloads) = &snapshot.certificate_reloads {
+        page.counters(
+            "switchboard_certificate_reloads_total",
+            "How often a changed certificate was read, by what came of it.",
+            "result",
+            reloads,
+        );
+    }
+    if let Some(not_after) = snapshot.certificate_not_after {
+        page.gauge(
+            "switchboard_tls_certificate_not_after_seconds",
+            "When the certificate of the public listener ends, in seconds since 1970.",
+            seconds(not_after),
+        );
+    }
 }
 
 fn sessions(page: &mut Exposition, snapshot: &Snapshot) {
@@ -330,6 +342,16 @@ fn access(page: &mut Exposition, snapshot: &Snapshot) {
         "switchboard_access_leases",
         "Rooms of clients that are to be asked about again.",
         snapshot.gateway.leases,
+    );
+    page.gauge(
+        "switchboard_access_leases_overdue",
+        "Rooms of clients that should have been asked about again a second ago, and were not yet.",
+        snapshot.gateway.leases_overdue,
+    );
+    page.gauge(
+        "switchboard_access_undecided",
+        "Rooms that clients hear nothing of while it is decided about an invalidated right.",
+        snapshot.gateway.undecided,
     );
 }
 

@@ -34,6 +34,9 @@ pub struct LimitSettings {
     pub producer_requests: Rate,
     /// How many events may come by one API key. Default 5000 each second after a burst of 50,000.
     pub producer_events: Rate,
+    /// How often one address may come with an API key that is not known. Default 60 each minute after
+    /// a burst of 300; beyond it every key from there is refused for a while.
+    pub unknown_keys_per_address: Rate,
 }
 
 impl Default for LimitSettings {
@@ -49,6 +52,7 @@ impl Default for LimitSettings {
             refusals: Rate::per_second(10, 100),
             producer_requests: Rate::per_second(1_000, 5_000),
             producer_events: Rate::per_second(5_000, 50_000),
+            unknown_keys_per_address: Rate::per_minute(60, 300),
         }
     }
 }
@@ -69,6 +73,10 @@ impl LimitSettings {
             refusals: rate("refusals", default.refusals),
             producer_requests: rate("producer_requests", default.producer_requests),
             producer_events: rate("producer_events", default.producer_events),
+            unknown_keys_per_address: rate(
+                "unknown_keys_per_address",
+                default.unknown_keys_per_address,
+            ),
             connections_per_user_max: section
                 .number("connections_per_user_max", CONNECTIONS)
                 .unwrap_or(default.connections_per_user_max),
