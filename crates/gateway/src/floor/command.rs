@@ -183,7 +183,7 @@ impl Gateway {
                 return Ok(list);
             }
             FloorCommand::ListContact { contact } => {
-                let mut list = floor.contact(&speaker.tenant, &contact);
+                let mut list = floor.contact(&speaker.tenant, &contact, &session.rooms());
                 list.insert("ok".to_owned(), true.into());
                 return Ok(list.into());
             }
@@ -206,7 +206,10 @@ impl Session {
     pub(crate) fn snapshot(&self, room: &Room) -> Map<String, Value> {
         match room.kind() {
             RoomKind::Contact => match room.id().parse() {
-                Ok(contact) => self.lane.floor.snapshot(&self.speaker().tenant, &contact),
+                Ok(contact) => {
+                    let floor = &self.lane.floor;
+                    floor.snapshot(self.tenant(), &contact, &self.rooms())
+                }
                 Err(_) => Map::new(),
             },
             _ => Map::new(),
