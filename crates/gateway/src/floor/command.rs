@@ -169,8 +169,13 @@ impl Gateway {
                 is_viewing: true,
             } => {
                 // Whoever leaves the room stops looking; who is not in it has no right that ends.
-                let is_in = session.is_in(&Room::contact(&contact));
+                let room = Room::contact(&contact);
+                let is_in = session.is_in(&room);
                 floor.begin_viewing(&speaker, contact, is_in, now)?;
+                // It may have been taken out of the room at this very moment, and told nobody so.
+                if is_in && !session.is_in(&room) {
+                    session.turn_from(&room);
+                }
             }
             FloorCommand::View { contact, .. } => floor.end_viewing(&speaker, contact, now),
             FloorCommand::SetStatus(status) => floor.set_status(&speaker, status, now),
