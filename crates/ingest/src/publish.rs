@@ -159,11 +159,8 @@ impl Publication<'_> {
         let mut events = Vec::new();
         let mut refused = Vec::new();
         for (index, item) in next().enumerate() {
-            match item.events(&mut messages, self.maker) {
-                Ok(found) => {
-                    events.extend(found);
-                    item.count(&mut tally, self.maker);
-                }
+            match item.events(&mut messages, &mut tally, self.maker) {
+                Ok(found) => events.extend(found),
                 Err(refusal) => refused.push((index, refusal)),
             }
         }
