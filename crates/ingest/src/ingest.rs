@@ -31,6 +31,7 @@ use crate::receipts;
 use crate::source::Item;
 use crate::stats::{IngestCounts, IngestStats};
 use crate::turns::Turns;
+use crate::waiting::Noted;
 use crate::webhook::{self, Endpoints};
 
 /// Takes events from producers and webhooks into the journal. Cheap to clone.
@@ -73,6 +74,7 @@ struct Shared {
     turns: Turns,
     alarms: Alarms,
     heard: Heard,
+    noted: Noted,
 }
 
 impl Ingest {
@@ -108,6 +110,7 @@ impl Ingest {
             turns: Turns::default(),
             alarms: Alarms::default(),
             heard: Heard::default(),
+            noted: Noted::default(),
             stats: IngestStats::default(),
             bodies: BodyReader::new(body_len_max, bodies_len_max, body_timeout),
             webhook_bodies: BodyReader::new(webhook_body_len_max, bodies_len_max, body_timeout),
@@ -312,6 +315,10 @@ impl Ingest {
 
     pub(crate) fn alarms(&self) -> &Alarms {
         &self.0.alarms
+    }
+
+    pub(crate) fn noted(&self) -> &Noted {
+        &self.0.noted
     }
 
     pub(crate) fn last_heard(&self) -> &Heard {

@@ -53,6 +53,7 @@ mod stage;
 mod stats;
 mod tally;
 mod turns;
+mod waiting;
 mod webhook;
 
 pub use api_key::{ApiKey, InvalidKeyHash, InvalidKeyId, KeyHash, KeyId};

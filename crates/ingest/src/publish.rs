@@ -242,6 +242,9 @@ impl Publication<'_> {
 
     pub(crate) async fn append(&self, plan: Plan) -> Result<Vec<Receipt>, Failure> {
         let alarms = plan.alarms.clone();
+        if !alarms.is_empty() {
+            self.ingest.note_tenant(self.tenant).await;
+        }
         let ids: Vec<_> = plan.events.iter().map(|event| event.id().clone()).collect();
         let appended = self.append_everywhere(plan).await?;
         let receipt = |(

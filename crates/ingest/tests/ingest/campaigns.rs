@@ -6,11 +6,11 @@ use std::time::Duration;
 use axum::body::Body;
 use http::Request;
 use serde_json::{Value, json};
-use switchboard_ingest::{Config, message_id};
+use switchboard_ingest::{Config, Endpoints, message_id};
 use tokio::task::JoinSet;
 
 use crate::bodies;
-use crate::world::{ACME_KEY, EVERYONE_KEY, World, tenant};
+use crate::world::{ACME_KEY, EVERYONE_KEY, World, tenant, watched};
 
 #[tokio::test]
 async fn a_campaign_from_its_start_to_its_end() {
@@ -512,6 +512,54 @@ async fn what_comes_after_the_end_is_told_at_most_once_a_second_and_the_last_for
     tokio::time::sleep(Duration::from_millis(1_500)).await;
 
     assert_eq!(stats(&world.told().await), [1, 5]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_had_to_wait_when_the_process_ended_is_told_by_the_next_one() {
+    let world = World::new();
+    world
+        .campaign("c/start", &json!({"totalRecipients": 2}))
+        .await;
+    world.campaign("c/results", &results(0..2, "Sent")).await;
+    world.campaign("c/results", &results(0..1, "Read")).await;
+    world.campaign("c/results", &results(1..2, "Read")).await;
+    let count = async || {
+        let names = world.names().await.into_iter();
+        names.filter(|name| name == "campaign:stats").count()
+    };
+    assert_eq!(count().await, 1);
+
+    // Without a webhook of its own: the journal says whom there is to look after.
+    let next = world.successor();
+    next.set_endpoints(Endpoints::default());
+    let _watching = watched(&next);
+    world.pass(Duration::from_secs(2));
+    tokio::time::sleep(Duration::from_secs(2)).await;
+
+    assert_eq!(count().await, 2);
+    let told = world.told().await;
+    assert_eq!(told.last().unwrap().1["stats"]["readCount"], 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_another_node_put_off_and_did_not_live_to_tell_is_told() {
+    let world = World::new();
+    let node = world.successor();
+    let _watching = watched(&node);
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    world
+        .campaign("c/start", &json!({"totalRecipients": 2}))
+        .await;
+    world.campaign("c/results", &results(0..2, "Sent")).await;
+    world.campaign("c/results", &results(0..1, "Read")).await;
+    world.campaign("c/results", &results(1..2, "Read")).await;
+
+    world.pass(Duration::from_mins(3));
+    tokio::time::sleep(Duration::from_mins(3)).await;
+
+    let names = world.names().await;
+    let stats = names.iter().filter(|name| *name == "campaign:stats");
+    assert_eq!(stats.count(), 2);
 }
 
 #[tokio::test]
