@@ -88,7 +88,10 @@ impl Ingest {
             if resumed_at.elapsed() >= RESUME_INTERVAL {
                 resumed_at = Instant::now();
                 if let Err(refusal) = self.resume().await {
-                    debug!(code = refusal.code(), "what waits elsewhere is not looked after");
+                    debug!(
+                        code = refusal.code(),
+                        "what waits elsewhere is not looked after"
+                    );
                 }
             }
             let wait = self.alarms().next().map_or(WAIT_MAX, |at| self.until(at));

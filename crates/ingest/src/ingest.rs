@@ -23,7 +23,7 @@ use crate::key_store::KeyStore;
 use crate::keys::Keys;
 use crate::limits::{Limits, ProducerLimits};
 use crate::orders;
-use crate::outcome::{Receipt, Refusal, Refused, Unavailable};
+use crate::outcome::{Published, Refusal, Refused, Unavailable};
 use crate::problem::Problem;
 use crate::producers;
 use crate::publish::Publication;
@@ -128,7 +128,7 @@ impl Ingest {
         &self,
         tenant: &TenantId,
         drafts: Vec<Draft>,
-    ) -> Result<Vec<Result<Receipt, Refused>>, PublishError> {
+    ) -> Result<Vec<Result<Published, Refused>>, PublishError> {
         if drafts.len() > DRAFTS_MAX {
             return Err(PublishError::TooMany {
                 count: drafts.len(),
@@ -138,7 +138,7 @@ impl Ingest {
         let outcomes = self.append(tenant, items, Maker::Producer).await;
         for outcome in &outcomes {
             match outcome {
-                Ok(receipt) => self.stats().take(receipt),
+                Ok(published) => self.stats().take(published),
                 Err(refused) => self.stats().refuse(refused.refusal.code()),
             }
         }
@@ -242,7 +242,7 @@ impl Ingest {
         tenant: &TenantId,
         items: Vec<Item>,
         maker: Maker,
-    ) -> Vec<Result<Receipt, Refused>> {
+    ) -> Vec<Result<Published, Refused>> {
         self.publication(tenant, maker).run(items).await
     }
 

@@ -63,7 +63,7 @@ pub use draft::{DRAFTS_MAX, InvalidDraft, read as read_draft};
 pub use events::tenant_of;
 pub use ingest::{Ingest, KEYS_INTERVAL, KeysUnreadable, Parts, PublishError};
 pub use limits::ProducerLimits;
-pub use outcome::{Receipt, Refusal, Refused, Unavailable};
+pub use outcome::{Published, Refusal, Refused, Unavailable};
 pub use problem::Problem;
 pub use producer::{Producer, Reach};
 pub use scope::{InvalidScope, NoScope, Scope, Scopes};

@@ -8,7 +8,7 @@ use switchboard_journal::{Batch, Key};
 use tracing::debug;
 
 use crate::messages::{Messages, Told, journal_key, message_key};
-use crate::outcome::{Receipt, Refusal, Refused, Unavailable};
+use crate::outcome::{Published, Refusal, Refused, Unavailable};
 use crate::publish::{CONFLICTS_MAX, Failure};
 use crate::source::Fact;
 use crate::tally::Tally;
@@ -19,7 +19,7 @@ pub(crate) struct Queue {
     /// What was accepted and is not appended yet, in order.
     pub(crate) pending: VecDeque<Pending>,
     /// One per draft.
-    pub(crate) outcomes: Vec<Option<Result<Receipt, Refused>>>,
+    pub(crate) outcomes: Vec<Option<Result<Published, Refused>>>,
 }
 
 /// An item whose drafts were accepted.
@@ -129,11 +129,11 @@ impl Queue {
     }
 
     /// Takes the first `take` items out: their events are durable now.
-    pub(crate) fn settle(&mut self, take: usize, receipts: Vec<Receipt>) {
-        let mut receipts = receipts.into_iter();
+    pub(crate) fn settle(&mut self, take: usize, published: Vec<Published>) {
+        let mut all = published.into_iter();
         for Pending { places, .. } in self.pending.drain(..take) {
-            for (place, receipt) in places.into_iter().zip(receipts.by_ref()) {
-                self.outcomes[place] = Some(Ok(receipt));
+            for (place, published) in places.into_iter().zip(all.by_ref()) {
+                self.outcomes[place] = Some(Ok(published));
             }
         }
     }
@@ -176,7 +176,7 @@ impl Queue {
         }
     }
 
-    pub(crate) fn outcomes(self) -> Vec<Result<Receipt, Refused>> {
+    pub(crate) fn outcomes(self) -> Vec<Result<Published, Refused>> {
         self.outcomes
             .into_iter()
             .map(|outcome| outcome.expect("what leaves the queue has an outcome"))

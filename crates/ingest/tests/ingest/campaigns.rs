@@ -430,7 +430,8 @@ async fn an_event_that_is_published_again_beside_a_new_one_counts_once() {
         }}})
     };
     world.publish(&sent("e-1", "m-1")).await;
-    let failed = json!({"event": "message:failed", "data": {"messageId": "m-1", "campaignId": "c"}});
+    let failed =
+        json!({"event": "message:failed", "data": {"messageId": "m-1", "campaignId": "c"}});
     world.publish(&failed).await;
 
     // Its producer was not answered, and has one more by now.
@@ -440,19 +441,23 @@ async fn an_event_that_is_published_again_beside_a_new_one_counts_once() {
 
     assert_eq!(answer.status, 202);
     let stats = &world.campaign("c/results", &json!([])).await.json()["stats"];
-    assert_eq!((&stats["sentCount"], &stats["failedCount"]), (&json!(1), &json!(1)));
+    assert_eq!(
+        (&stats["sentCount"], &stats["failedCount"]),
+        (&json!(1), &json!(1))
+    );
     // A retry of the message itself is another event.
     world.publish(&sent("e-3", "m-1")).await;
     let stats = &world.campaign("c/results", &json!([])).await.json()["stats"];
-    assert_eq!((&stats["sentCount"], &stats["failedCount"]), (&json!(2), &json!(0)));
+    assert_eq!(
+        (&stats["sentCount"], &stats["failedCount"]),
+        (&json!(2), &json!(0))
+    );
 }
 
 #[tokio::test]
 async fn a_campaign_learns_from_what_its_producer_publishes_and_does_not_double_it() {
     let world = World::new();
-    let publish = |id: &str, event: &str, campaign: &str| {
-        json!({"id": id, "event": format!("campaign:{event}"), "data": {"campaignId": campaign}})
-    };
+    let publish = |id: &str, event: &str, campaign: &str| json!({"id": id, "event": format!("campaign:{event}"), "data": {"campaignId": campaign}});
     let state = async |body: &Value| {
         assert_eq!(world.publish(body).await.status, 202);
         world.campaign("c/results", &json!([])).await.json()["state"].clone()
@@ -463,7 +468,10 @@ async fn a_campaign_learns_from_what_its_producer_publishes_and_does_not_double_
 
     assert_eq!(state(&publish("e-1", "paused", "c")).await, "Paused");
     assert_eq!(state(&publish("e-2", "resumed", "c")).await, "Running");
-    let again = json!([publish("e-1", "paused", "c"), publish("e-3", "started", "c")]);
+    let again = json!([
+        publish("e-1", "paused", "c"),
+        publish("e-3", "started", "c")
+    ]);
     assert_eq!(state(&again).await, "Running");
     world.campaign("c/results", &results(0..1, "Sent")).await;
     assert_eq!(state(&publish("e-4", "completed", "c")).await, "Completed");
