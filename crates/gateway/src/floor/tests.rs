@@ -185,7 +185,11 @@ async fn a_contact_that_types_is_shown_to_whom_its_producer_has_told_alone() {
     }
 
     assert_eq!(shown("c", &["user:ana", "contact:c"]), 1);
-    assert_eq!(shown("c", &["user:ana"]), 1, "who may hear it need not be in it");
+    assert_eq!(
+        shown("c", &["user:ana"]),
+        1,
+        "who may hear it need not be in it"
+    );
     assert_eq!(shown("c", &["user:eve", "contact:c"]), 0);
     assert_eq!(shown("d", &["user:ana", "contact:d"]), 1);
     assert_eq!(shown("d", &["user:eve", "contact:d"]), 0);

@@ -139,12 +139,18 @@ fn what_had_no_space_is_said_to_be_short_of_somebody_and_found_again() {
     }
 
     for offset in full + 1..=full + more + 2 {
-        assert!(!receipts.sent(&record(offset), [&user("7")], at(0)), "{offset}");
+        assert!(
+            !receipts.sent(&record(offset), [&user("7")], at(0)),
+            "{offset}"
+        );
     }
     assert_eq!(acknowledge(&receipts, full + 1, "7", 1), Ignored);
     let due = receipts.take_due(at(250), usize::MAX);
     assert_eq!(due.len(), LEFT_OUT_MAX);
-    assert!(due.iter().all(|due| due.is_truncated && due.users.is_empty()));
+    assert!(
+        due.iter()
+            .all(|due| due.is_truncated && due.users.is_empty())
+    );
     for due in &due {
         receipts.visited(due, Visit::Written, at(250));
     }
@@ -158,7 +164,10 @@ fn what_had_no_space_is_said_to_be_short_of_somebody_and_found_again() {
     assert_eq!(receipts.take_left_out(), Some(offsets));
     receipts.take_up(&record(full + 1), at(11_000));
     let due = receipts.take_due(at(11_250), usize::MAX);
-    assert!(due.iter().any(|due| due.offset == offsets.0 && due.is_truncated));
+    assert!(
+        due.iter()
+            .any(|due| due.offset == offsets.0 && due.is_truncated)
+    );
 }
 
 #[test]
