@@ -10,6 +10,7 @@ mod bodies;
 mod campaigns;
 mod events;
 mod facts;
+mod learned;
 mod limits;
 mod logs;
 mod mapping;
