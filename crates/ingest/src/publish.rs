@@ -242,8 +242,8 @@ impl Publication<'_> {
 
     pub(crate) async fn append(&self, plan: Plan) -> Result<Vec<Published>, Failure> {
         let alarms = plan.alarms.clone();
-        if !alarms.is_empty() {
-            self.ingest.note_tenant(self.tenant).await;
+        for (alarm, _) in &alarms {
+            self.ingest.note(alarm).await;
         }
         let ids: Vec<_> = plan.events.iter().map(|event| event.id().clone()).collect();
         let appended = self.append_everywhere(plan).await?;

@@ -14,14 +14,11 @@ use tracing::warn;
 
 use crate::messages::unavailable;
 use crate::outcome::Unavailable;
-use crate::waiting::{CAMPAIGNS_MAX, Names, campaigns_key};
 
 /// Campaigns and how far their messages were counted, while a batch is made.
 pub(crate) struct Tally {
     campaigns: HashMap<Id, Counted>,
     results: HashMap<Key, Reached>,
-    /// Those that had something to tell later.
-    waiting: Names,
     /// After how many results there is a mark.
     every: u64,
 }
@@ -66,15 +63,10 @@ impl Tally {
         let mut tally = Self {
             campaigns: HashMap::new(),
             results: HashMap::new(),
-            waiting: Names::default(),
             every,
         };
-        if campaigns.is_empty() {
-            return Ok(tally);
-        }
         let mut keys: Vec<_> = campaigns.iter().map(campaign_place).collect();
-        keys.push(campaigns_key());
-        let first_len = keys.len();
+        let campaigns_len = keys.len();
         keys.extend(
             messages
                 .iter()
@@ -85,7 +77,7 @@ impl Tally {
             let read = journal.values(tenant, keys, now).await;
             values.extend(read.map_err(|failure| unavailable(&failure))?);
         }
-        let results = keys.split_off(first_len);
+        let results = keys.split_off(campaigns_len);
         let mut values = values.into_iter();
         for (id, stored) in campaigns.iter().zip(values.by_ref()) {
             let campaign = stored.as_ref().and_then(read_campaign);
@@ -96,7 +88,6 @@ impl Tally {
             };
             tally.campaigns.insert(id.clone(), counted);
         }
-        tally.waiting = Names::of(values.next().flatten());
         for (key, stored) in results.into_iter().zip(values) {
             let progress = stored
                 .as_ref()
@@ -192,9 +183,6 @@ impl Tally {
             let key = campaign_place(&id);
             tallied.put(key, stored, campaign.to_bytes(), end);
         }
-        let later = tallied.later.iter().map(|(id, ..)| id.as_str());
-        let waiting = self.waiting.with(later, campaigns_key(), CAMPAIGNS_MAX);
-        tallied.changes.extend(waiting);
         for (key, reached) in self.results {
             if let (Some(progress), Some(end)) = (reached.progress, reached.changed_until) {
                 tallied.put(key, reached.stored, result_to_bytes(progress), end);

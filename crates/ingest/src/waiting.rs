@@ -6,7 +6,7 @@ use parking_lot::Mutex;
 use switchboard_event::machine::campaign::{Campaign, campaign_key};
 use switchboard_event::machine::connection::{Connection, ConnectionTimes, connection_key};
 use switchboard_event::{Id, TenantId, Timestamp};
-use switchboard_journal::{Batch, Change, Expect, Key, VALUES_MAX, Value};
+use switchboard_journal::{AppendError, Batch, Change, Expect, Key, VALUES_MAX, Value};
 use tracing::debug;
 
 use crate::accounts;
@@ -15,50 +15,84 @@ use crate::ingest::Ingest;
 use crate::messages::unavailable;
 use crate::outcome::{Refusal, Unavailable};
 
-/// The tenants that this node knows to be written down.
+/// What this node knows to be written down.
 #[derive(Debug, Default)]
-pub(crate) struct Noted(Mutex<HashSet<TenantId>>);
+pub(crate) struct Noted {
+    names: Mutex<HashSet<(TenantId, Box<str>)>>,
+    /// Whoever writes on this node does so after the other.
+    writing: tokio::sync::Mutex<()>,
+}
 
 /// Names under a state key, of which the oldest gives way to one too many.
 #[derive(Debug, Default)]
-pub(crate) struct Names {
+struct Names {
     stored: Option<Value>,
     names: Vec<Box<str>>,
 }
 
 impl Ingest {
-    /// Writes down that this tenant may have alarms. If that cannot be done now, it is done along with
-    /// the next one: an alarm that nobody sets again costs a delay and nothing else.
-    pub(crate) async fn note_tenant(&self, tenant: &TenantId) {
-        if tenant.is_everyone() || self.noted().0.lock().contains(tenant) {
-            return;
-        }
-        match self.write_tenant(tenant).await {
-            Ok(()) => {
-                let mut noted = self.noted().0.lock();
-                if noted.len() >= TENANTS_MAX {
-                    noted.clear();
-                }
-                noted.insert(tenant.clone());
+    /// Writes down that there may be this alarm, before there is: the accounts of a tenant are known
+    /// already.
+    pub(crate) async fn note(&self, alarm: &Alarm) {
+        match alarm {
+            Alarm::Campaign(tenant, campaign) => {
+                self.note_tenant(tenant).await;
+                let list = (campaigns_key(), CAMPAIGNS_MAX);
+                self.note_name(tenant, list, campaign.as_str()).await;
             }
-            Err(code) => debug!(%tenant, code, "could not note that a tenant has alarms"),
+            Alarm::Account(tenant, _) => self.note_tenant(tenant).await,
         }
     }
 
-    async fn write_tenant(&self, tenant: &TenantId) -> Result<(), &'static str> {
-        let (system, now) = (TenantId::system(), self.clock().now());
+    /// Writes down that this tenant may have alarms.
+    pub(crate) async fn note_tenant(&self, tenant: &TenantId) {
+        let list = (tenants_key(), TENANTS_MAX);
+        self.note_name(&TenantId::system(), list, tenant.as_str())
+            .await;
+    }
+
+    /// Writes down a name. If that cannot be done now, it is done along with the next alarm: one that
+    /// nobody sets again costs a delay and nothing else.
+    async fn note_name(&self, tenant: &TenantId, list: (Key, usize), name: &str) {
+        let noted = (tenant.clone(), name.into());
+        if self.noted().names.lock().contains(&noted) {
+            return;
+        }
+        let _writing = self.noted().writing.lock().await;
+        match self.write_name(tenant, list, name).await {
+            Ok(()) => {
+                let mut names = self.noted().names.lock();
+                if names.len() >= NOTED_MAX {
+                    names.clear();
+                }
+                names.insert(noted);
+            }
+            Err(code) => debug!(%tenant, code, "could not note that there is an alarm"),
+        }
+    }
+
+    async fn write_name(
+        &self,
+        tenant: &TenantId,
+        (key, count_max): (Key, usize),
+        name: &str,
+    ) -> Result<(), &'static str> {
+        let now = self.clock().now();
         for _ in 0..ATTEMPTS_MAX {
-            let values = self.journal().values(&system, &[tenants_key()], now).await;
+            let keys = std::slice::from_ref(&key);
+            let values = self.journal().values(tenant, keys, now).await;
             let values = values.map_err(|failure| unavailable(&failure).code())?;
             let known = Names::of(values.into_iter().next().flatten());
-            let Some(change) = known.with([tenant.as_str()], tenants_key(), TENANTS_MAX) else {
+            let Some(change) = known.with(name, key.clone(), count_max) else {
                 return Ok(());
             };
-            let partition = self.journal().partitions().of(&system);
-            let batch = Batch::new(partition, system.clone(), Vec::new(), vec![change]);
+            let partition = self.journal().partitions().of(tenant);
+            let batch = Batch::new(partition, tenant.clone(), Vec::new(), vec![change]);
             let batch = batch.map_err(|_| "too_long")?;
-            if self.journal().append(batch, now).await.is_ok() {
-                return Ok(());
+            match self.journal().append(batch, now).await {
+                Ok(_) => return Ok(()),
+                Err(AppendError::Conflict { .. }) => {}
+                Err(_) => return Err(Unavailable::Failing.code()),
             }
         }
         Err(Unavailable::Overloaded.code())
@@ -148,7 +182,7 @@ impl Ingest {
 }
 
 impl Names {
-    pub(crate) fn of(stored: Option<Value>) -> Self {
+    fn of(stored: Option<Value>) -> Self {
         let names = stored
             .as_ref()
             .and_then(|stored| serde_json::from_slice(&stored.bytes).ok());
@@ -158,22 +192,12 @@ impl Names {
         }
     }
 
-    /// The change that adds what is missing of `names`, if anything is.
-    pub(crate) fn with<'a>(
-        mut self,
-        names: impl IntoIterator<Item = &'a str>,
-        key: Key,
-        count_max: usize,
-    ) -> Option<Change> {
-        let before = self.names.len();
-        for name in names {
-            if self.names.iter().all(|known| **known != *name) {
-                self.names.push(name.into());
-            }
-        }
-        if self.names.len() == before {
+    /// The change that adds `name`, unless it is there.
+    fn with(mut self, name: &str, key: Key, count_max: usize) -> Option<Change> {
+        if self.names.iter().any(|known| **known == *name) {
             return None;
         }
+        self.names.push(name.into());
         let surplus = self.names.len().saturating_sub(count_max);
         self.names.drain(..surplus);
         let bytes = serde_json::to_vec(&self.names).expect("names are always JSON");
@@ -188,7 +212,7 @@ impl Names {
 }
 
 /// The key of the campaigns of a tenant that had something to tell later.
-pub(crate) fn campaigns_key() -> Key {
+fn campaigns_key() -> Key {
     key("campaigns")
 }
 
@@ -202,8 +226,10 @@ fn key(text: &str) -> Key {
 }
 
 /// The most campaigns of a tenant that are looked after again.
-pub(crate) const CAMPAIGNS_MAX: usize = 1_000;
+const CAMPAIGNS_MAX: usize = 1_000;
 /// The most tenants whose alarms are set again, beside those of webhooks.
 const TENANTS_MAX: usize = 10_000;
-/// How often a tenant is written down again because others are at the same time.
+/// How much that is written down a node remembers not to write again; then it looks anew.
+const NOTED_MAX: usize = 10_000;
+/// How often a name is written down again because other nodes do so at the same time.
 const ATTEMPTS_MAX: usize = 8;

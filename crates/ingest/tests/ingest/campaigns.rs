@@ -500,7 +500,7 @@ pub(crate) fn results(messages: std::ops::Range<u32>, status: &str) -> Value {
     json!({ "results": results })
 }
 
-fn post(path: &str, key: &str, body: String) -> Request<Body> {
+pub(crate) fn post(path: &str, key: &str, body: String) -> Request<Body> {
     Request::post(format!("/v1/campaigns/{path}"))
         .header("authorization", format!("Bearer {key}"))
         .header("content-type", "application/json")

@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use switchboard_ingest::Endpoints;
+use tokio::task::JoinSet;
 
-use crate::campaigns::results;
-use crate::world::{World, watched};
+use crate::campaigns::{post, results};
+use crate::world::{ACME_KEY, World, watched};
 
 #[tokio::test]
 async fn an_event_that_is_published_again_beside_a_new_one_counts_once() {
@@ -127,4 +128,34 @@ async fn what_another_node_put_off_and_did_not_live_to_tell_is_told() {
     let names = world.names().await;
     let stats = names.iter().filter(|name| *name == "campaign:stats");
     assert_eq!(stats.count(), 2);
+}
+
+#[tokio::test]
+async fn many_campaigns_that_have_something_to_tell_later_do_not_get_in_each_others_way() {
+    let world = World::new();
+    for campaign in 0..40 {
+        let path = |verb: &str| format!("c-{campaign}/{verb}");
+        world
+            .campaign(&path("start"), &json!({"totalRecipients": 2}))
+            .await;
+        for status in ["Sent", "Delivered"] {
+            world
+                .campaign(&path("results"), &results(0..2, status))
+                .await;
+        }
+    }
+
+    let mut asked = JoinSet::new();
+    for campaign in 0..40 {
+        let ingest = world.ingest.clone();
+        asked.spawn(async move {
+            let path = format!("c-{campaign}/results");
+            let request = post(&path, ACME_KEY, results(0..1, "Read").to_string());
+            World::ask_of(&ingest, request).await.status
+        });
+    }
+
+    for status in asked.join_all().await {
+        assert_eq!(status, 200);
+    }
 }
