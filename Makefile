@@ -31,8 +31,8 @@ audit: ## Licences, bans and advisories (installs cargo-deny if it is missing)
 	@command -v cargo-deny >/dev/null || $(CARGO) install --locked cargo-deny
 	$(CARGO) deny check
 
-fuzz: ## A minute of fuzzing for each decoder (installs cargo-fuzz if it is missing)
-	./fuzz/run
+fuzz: ## A minute of fuzzing for each target, or SECONDS=10 (installs cargo-fuzz if it is missing)
+	SECONDS_PER_TARGET=$(or $(SECONDS),60) ./fuzz/run
 
 bench: ## The table against peers, about 20 minutes; `bench/run --help` for less
 	./bench/run

@@ -155,7 +155,7 @@ pub struct ReceiptView {
     pub counts: ReceiptCounts,
     /// Whether there are users, and all of them have acknowledged.
     pub complete: bool,
-    /// Whether there are more users than a receipt can hold.
+    /// Whether there are more users than a receipt can hold, or a node had space for.
     #[serde(skip_serializing_if = "is_false")]
     pub truncated: bool,
     /// Until when acknowledgements count.

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use serde_json::{Map, Value, json};
-use switchboard_event::{Audience, Clock, FleetingEvent, Id, TenantId, Timestamp, UserId};
+use switchboard_event::{Audience, Clock, FleetingEvent, Id, Room, TenantId, Timestamp, UserId};
 use switchboard_hub::{
     Attendance, Contact, Crowded, Fact, Momentary, MomentaryLimits, NodeWord, Presence, Status,
     Subject, Update,
@@ -240,9 +240,15 @@ impl Floor {
         self.tables.lock().facts.next_end()
     }
 
-    /// What is so of a contact, and who of the team is there: for whoever begins to listen.
-    pub(crate) fn snapshot(&self, tenant: &TenantId, contact: &Id) -> Map<String, Value> {
-        let mut snapshot = self.contact(tenant, contact);
+    /// What is so of a contact, and who of the team is there: for whoever begins to listen, and is
+    /// in these rooms.
+    pub(crate) fn snapshot(
+        &self,
+        tenant: &TenantId,
+        contact: &Id,
+        rooms: &[Room],
+    ) -> Map<String, Value> {
+        let mut snapshot = self.contact(tenant, contact, rooms);
         let tables = self.tables.lock();
         if tables.presence.team_size(tenant) <= SNAPSHOT_TEAM_MAX {
             let people = tables.presence.people(tenant, None);
@@ -252,9 +258,10 @@ impl Floor {
         snapshot
     }
 
-    /// What is so of a contact.
-    fn contact(&self, tenant: &TenantId, contact: &Id) -> Map<String, Value> {
+    /// What is so of a contact, for whoever may hear it, and is in these rooms.
+    fn contact(&self, tenant: &TenantId, contact: &Id, rooms: &[Room]) -> Map<String, Value> {
         let (mut viewing, mut typing, mut contact_typing) = (Vec::new(), Vec::new(), Vec::new());
+        let own = Room::contact(contact);
         let contact = Contact {
             tenant: tenant.clone(),
             id: contact.clone(),
@@ -265,7 +272,7 @@ impl Floor {
                 Subject::Typing { account, user } => {
                     typing.push(json!({ "userId": user, "whatsappAccountId": account }));
                 }
-                Subject::Contact { account } => {
+                Subject::Contact { account } if told.is_for(&own, rooms) => {
                     let mut one = json!({ "whatsappAccountId": account });
                     if let Told::Contact {
                         kind: Some(kind), ..
@@ -275,6 +282,7 @@ impl Floor {
                     }
                     contact_typing.push(one);
                 }
+                Subject::Contact { .. } => {}
             }
         }
         Map::from_iter([
@@ -305,6 +313,19 @@ impl Floor {
 
     fn after(now: Timestamp, lifetime: Duration) -> Timestamp {
         now.checked_add(lifetime).unwrap_or(Timestamp::MAX)
+    }
+}
+
+impl Told {
+    /// Whether it is told to whoever may hear the contact's `own` room, and is in `rooms`: its
+    /// producer may have chosen others.
+    fn is_for(&self, own: &Room, rooms: &[Room]) -> bool {
+        let Self::Contact { audience, .. } = self else {
+            return true;
+        };
+        let is_heard = |room: &Room| room == own || rooms.contains(room);
+        audience.rooms.iter().any(is_heard)
+            && !audience.except.iter().any(|room| rooms.contains(room))
     }
 }
 

@@ -79,6 +79,8 @@ struct Table {
     due: BTreeSet<(Timestamp, Offset)>,
     /// How many users all of them have.
     users: usize,
+    /// Between which offsets there are some that had no space.
+    left_out: Option<(Offset, Offset)>,
 }
 
 /// One open receipt.
@@ -92,6 +94,10 @@ struct Roll {
     closes_at: Timestamp,
     users: HashMap<UserId, Standing>,
     is_truncated: bool,
+    /// Had no space: it is here only until it is written down that somebody is missing.
+    is_left_out: bool,
+    /// Whether there is a claim that was looked at once, when another node may not have written yet.
+    is_claim_new: bool,
     due: Timestamp,
     changes: u64,
 }
@@ -107,7 +113,7 @@ enum Standing {
 
 impl Receipts {
     /// Follows the receipt of `record`, if it asks for one that is not over for long. False if there
-    /// is no space: then this node adds nothing to it.
+    /// is no space: then this node adds nothing to it but that somebody is missing.
     pub(crate) fn open(&self, record: &Record, now: Timestamp) -> bool {
         let mut table = self.table.lock();
         let first = table.next_due();
@@ -128,6 +134,38 @@ impl Receipts {
         let fits = table.open(record, now) && table.sent(record.position.offset, users, now);
         self.wake(first, &table);
         fits
+    }
+
+    /// Between which offsets there are receipts that had no space, once there is some.
+    pub(crate) fn take_left_out(&self) -> Option<(Offset, Offset)> {
+        let mut table = self.table.lock();
+        let has_space = table.open.len() <= OPEN_MAX / 2;
+        has_space.then(|| table.left_out.take()).flatten()
+    }
+
+    pub(crate) fn has_left_out(&self) -> bool {
+        self.table.lock().left_out.is_some()
+    }
+
+    /// Follows the receipt of a record that had no space until now: of those that it was sent to,
+    /// somebody is missing.
+    pub(crate) fn take_up(&self, record: &Record, now: Timestamp) {
+        let mut table = self.table.lock();
+        let offset = record.position.offset;
+        if table.open.contains_key(&offset) || !table.open(record, now) {
+            return;
+        }
+        if let Some(roll) = table.open.get_mut(&offset) {
+            roll.is_truncated = true;
+        }
+        table.touch(offset, now);
+    }
+
+    /// There are still receipts between these offsets that are not followed.
+    pub(crate) fn leave_out(&self, offsets: (Offset, Offset)) {
+        let mut table = self.table.lock();
+        table.leave_out(offsets.0);
+        table.leave_out(offsets.1);
     }
 
     /// Takes the answer of a user of `tenant` to the record at `offset`. It counts if the user was
@@ -197,11 +235,18 @@ impl Table {
         if later(deadline, OVERDUE_MAX) <= now {
             return true;
         }
-        if self.open.len() >= OPEN_MAX {
+        let is_left_out = self.open.len() >= OPEN_MAX;
+        if self.open.len() >= OPEN_MAX + LEFT_OUT_MAX {
+            self.leave_out(offset);
             return false;
         }
         let closes_at = later(deadline, RECEIPT_SETTLE);
-        self.due.insert((closes_at, offset));
+        let due = if is_left_out {
+            later(now, COALESCE)
+        } else {
+            closes_at
+        };
+        self.due.insert((due, offset));
         self.open.insert(
             offset,
             Roll {
@@ -211,12 +256,19 @@ impl Table {
                 settled_at: later(event.at(), RECEIPT_SETTLE),
                 closes_at,
                 users: HashMap::new(),
-                is_truncated: false,
-                due: closes_at,
+                is_truncated: is_left_out,
+                is_left_out,
+                is_claim_new: false,
+                due,
                 changes: 0,
             },
         );
-        true
+        !is_left_out
+    }
+
+    fn leave_out(&mut self, offset: Offset) {
+        let (first, last) = self.left_out.unwrap_or((offset, offset));
+        self.left_out = Some((first.min(offset), last.max(offset)));
     }
 
     fn sent<'a>(
@@ -228,6 +280,9 @@ impl Table {
         let Some(roll) = self.open.get_mut(&offset) else {
             return true;
         };
+        if roll.is_left_out {
+            return false;
+        }
         if roll.deadline < now {
             return true;
         }
@@ -263,7 +318,9 @@ impl Table {
         now: Timestamp,
     ) -> Acknowledged {
         let roll = self.open.get_mut(&offset);
-        let Some(roll) = roll.filter(|roll| roll.tenant == *tenant && now <= roll.deadline) else {
+        let is_taken =
+            |roll: &&mut Roll| roll.tenant == *tenant && now <= roll.deadline && !roll.is_left_out;
+        let Some(roll) = roll.filter(is_taken) else {
             return Acknowledged::Ignored;
         };
         let acknowledged = match roll.users.get_mut(user) {
@@ -275,6 +332,7 @@ impl Table {
             None if self.users >= USERS_MAX => return Acknowledged::Ignored,
             None => {
                 roll.users.insert(user.clone(), Standing::Claims);
+                roll.is_claim_new = true;
                 self.users += 1;
                 Acknowledged::Claimed
             }
@@ -308,22 +366,32 @@ impl Table {
     }
 
     fn visited(&mut self, due: &Due, visit: Visit, now: Timestamp) {
-        let Some(roll) = self.open.get(&due.offset) else {
+        let Some(roll) = self.open.get_mut(&due.offset) else {
             return;
         };
         let next = match visit {
-            Visit::Over => {
-                self.users -= roll.users.len();
-                self.due.remove(&(roll.due, due.offset));
-                self.open.remove(&due.offset);
-                return;
+            Visit::Over => return self.remove(due.offset),
+            Visit::Written | Visit::Complete if roll.is_left_out => {
+                self.remove(due.offset);
+                return self.leave_out(due.offset);
             }
             Visit::Failed => later(now, RETRY),
             Visit::Written | Visit::Complete if roll.changes != due.changes => later(now, COALESCE),
+            // The node that has sent it writes that down within as long.
+            Visit::Written if !due.claims.is_empty() && std::mem::take(&mut roll.is_claim_new) => {
+                later(now, RECEIPT_SETTLE).min(roll.closes_at.max(later(now, COALESCE)))
+            }
             Visit::Complete => roll.settled_at.max(later(now, COALESCE)),
             Visit::Written => roll.closes_at.max(later(now, COALESCE)),
         };
         self.reschedule(due.offset, next);
+    }
+
+    fn remove(&mut self, offset: Offset) {
+        if let Some(roll) = self.open.remove(&offset) {
+            self.users -= roll.users.len();
+            self.due.remove(&(roll.due, offset));
+        }
     }
 
     fn reschedule(&mut self, offset: Offset, due: Timestamp) {
@@ -368,8 +436,11 @@ fn later(at: Timestamp, duration: Duration) -> Timestamp {
     at.checked_add(duration).unwrap_or(Timestamp::MAX)
 }
 
-/// The most open receipts of a partition. Beyond it a node adds nothing to further ones.
+/// The most open receipts of a partition. Of further ones a node says only that somebody is missing.
 const OPEN_MAX: usize = switchboard_journal::AWAITING_MAX;
+/// The most of those of which that is still to be written down. Further ones are found again when
+/// there is space.
+const LEFT_OUT_MAX: usize = 1_024;
 /// The most users of all of them, some 100 bytes each.
 const USERS_MAX: usize = 50_000;
 /// How long changes of a receipt wait for others, to be written together.

@@ -63,22 +63,6 @@ impl Ingest {
         self.connection(tenant, account, Some(signal)).await
     }
 
-    /// Looks after the accounts of this node's endpoints again: what was not told yet when the last
-    /// process ended is told now.
-    pub(crate) async fn resume(&self) -> Result<(), Refusal> {
-        for tenant in self.endpoints().tenants() {
-            let now = self.clock().now();
-            let values = self.journal().values(&tenant, &[index_key()], now).await;
-            let values = values.map_err(|failure| unavailable(&failure))?;
-            let known = Known::of(values.into_iter().next().flatten());
-            debug!(%tenant, count = known.accounts.accounts.len(), "looks after accounts");
-            for account in &known.accounts.accounts {
-                self.revisit_account(&tenant, account).await?;
-            }
-        }
-        Ok(())
-    }
-
     /// Asks an account whether it has something to tell that had to wait.
     pub(crate) async fn revisit_account(
         &self,
@@ -114,6 +98,7 @@ impl Ingest {
         let times = ConnectionTimes {
             silence_max: self.config().account_silence_max,
         };
+        self.note_tenant(tenant).await;
         let _turn = self.turns().take(tenant, [account]).await;
         for _ in 0..=CONFLICTS_MAX {
             let publication = self.publication(tenant, Maker::Mapping);
@@ -335,7 +320,12 @@ fn expect(stored: Option<&Value>) -> Expect {
     stored.map_or(Expect::Absent, |stored| Expect::Version(stored.version))
 }
 
-fn index_key() -> Key {
+/// The accounts of a tenant, as the journal has them.
+pub(crate) fn known(stored: Option<Value>) -> Vec<Id> {
+    Known::of(stored).accounts.accounts.into_iter().collect()
+}
+
+pub(crate) fn index_key() -> Key {
     key("connections")
 }
 

@@ -7,7 +7,7 @@ use parking_lot::Mutex;
 use switchboard_event::{Id, TenantId, Timestamp};
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 use tracing::{debug, warn};
 
 use crate::ingest::Ingest;
@@ -75,15 +75,25 @@ impl Alarms {
 }
 
 impl Ingest {
-    /// Tells what had to wait when its time has come, for ever; first what had to wait when the last
-    /// process ended.
+    /// Tells what had to wait when its time has come, for ever; also what had to wait when the last
+    /// process ended, or another node.
     pub async fn watch(&self) {
         while let Err(refusal) = self.resume().await {
-            debug!(code = refusal.code(), "accounts are not looked after yet");
+            debug!(code = refusal.code(), "what waits is not looked after yet");
             sleep(AGAIN).await;
         }
+        let mut resumed_at = Instant::now();
         let mut ringing = JoinSet::new();
         loop {
+            if resumed_at.elapsed() >= RESUME_INTERVAL {
+                resumed_at = Instant::now();
+                if let Err(refusal) = self.resume().await {
+                    debug!(
+                        code = refusal.code(),
+                        "what waits elsewhere is not looked after"
+                    );
+                }
+            }
             let wait = self.alarms().next().map_or(WAIT_MAX, |at| self.until(at));
             // An earlier one makes it look again, as the end of the wait does.
             let _ = timeout(wait, self.alarms().earlier.notified()).await;
@@ -129,6 +139,8 @@ impl Ingest {
 const AGAIN: Duration = Duration::from_secs(1);
 /// How long at most nobody looks at the alarms: a clock may be set.
 const WAIT_MAX: Duration = Duration::from_mins(1);
+/// How often it is looked for what another node put off, and did not live to tell.
+const RESUME_INTERVAL: Duration = Duration::from_mins(1);
 /// The most alarms that are followed at once.
 const RINGING_MAX: usize = 16;
 /// The most alarms at once.

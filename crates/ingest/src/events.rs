@@ -16,7 +16,7 @@ use tracing::{debug, warn};
 
 use crate::draft::{self, DRAFTS_MAX, Submission};
 use crate::ingest::{Ingest, PublishError};
-use crate::outcome::{Receipt, Refusal, Refused};
+use crate::outcome::{Published, Refusal, Refused};
 use crate::problem::Problem;
 use crate::producer::{Producer, Reach};
 use crate::scope::Scope;
@@ -93,7 +93,7 @@ async fn one(
         }
     };
     match outcome {
-        Ok(receipt) => Ok((StatusCode::ACCEPTED, Json(Taken::from(receipt))).into_response()),
+        Ok(published) => Ok((StatusCode::ACCEPTED, Json(Taken::from(published))).into_response()),
         Err(refused) => {
             let event = draft::event_of(json);
             let event = event.and_then(|event| ingest.known_event(&event));
@@ -155,7 +155,7 @@ fn log_refused(
     ingest: &Ingest,
     producer: &Producer,
     all: &[&RawValue],
-    outcomes: &[Result<Receipt, Refused>],
+    outcomes: &[Result<Published, Refused>],
 ) {
     let producer = producer.name();
     let mut refused = 0_usize;
@@ -179,7 +179,7 @@ fn log_refused(
     }
 }
 
-fn answer_to_many(outcomes: Vec<Result<Receipt, Refused>>) -> Result<Response, Problem> {
+fn answer_to_many(outcomes: Vec<Result<Published, Refused>>) -> Result<Response, Problem> {
     let taken = outcomes.iter().filter(|outcome| outcome.is_ok()).count();
     let unavailable = outcomes.iter().find_map(|outcome| match outcome {
         Err(Refused {
@@ -205,7 +205,7 @@ async fn publish(
     ingest: Ingest,
     tenant: TenantId,
     drafts: Vec<Draft>,
-) -> Vec<Result<Receipt, Refused>> {
+) -> Vec<Result<Published, Refused>> {
     let ids: Vec<_> = drafts.iter().map(|draft| draft.id.clone()).collect();
     let unavailable = match ingest.publish(&tenant, drafts).await {
         Ok(outcomes) => return outcomes,
@@ -316,11 +316,11 @@ struct Taken {
     position: Option<String>,
 }
 
-impl From<Receipt> for Taken {
-    fn from(receipt: Receipt) -> Self {
+impl From<Published> for Taken {
+    fn from(published: Published) -> Self {
         Self {
-            id: receipt.id,
-            position: receipt.position.map(|position| position.to_string()),
+            id: published.id,
+            position: published.position.map(|position| position.to_string()),
         }
     }
 }
@@ -350,10 +350,10 @@ struct EntryError {
     field: Option<String>,
 }
 
-impl From<Result<Receipt, Refused>> for Entry {
-    fn from(outcome: Result<Receipt, Refused>) -> Self {
+impl From<Result<Published, Refused>> for Entry {
+    fn from(outcome: Result<Published, Refused>) -> Self {
         match outcome {
-            Ok(receipt) => Self::Taken(receipt.into()),
+            Ok(published) => Self::Taken(published.into()),
             Err(Refused { id, refusal }) => Self::Refused {
                 id,
                 error: EntryError {

@@ -25,7 +25,7 @@ use crate::key_store::KeyStore;
 use crate::keys::Keys;
 use crate::limits::{Limits, ProducerLimits};
 use crate::orders;
-use crate::outcome::{Receipt, Refusal, Refused, Unavailable};
+use crate::outcome::{Published, Refusal, Refused, Unavailable};
 use crate::problem::Problem;
 use crate::producers;
 use crate::publish::Publication;
@@ -33,6 +33,7 @@ use crate::receipts;
 use crate::source::Item;
 use crate::stats::{IngestCounts, IngestStats};
 use crate::turns::Turns;
+use crate::waiting::Noted;
 use crate::webhook::{self, Endpoints};
 
 /// Takes events from producers and webhooks into the journal. Cheap to clone.
@@ -76,6 +77,7 @@ struct Shared {
     turns: Turns,
     alarms: Alarms,
     heard: Heard,
+    noted: Noted,
 }
 
 impl Ingest {
@@ -114,6 +116,7 @@ impl Ingest {
             turns: Turns::default(),
             alarms: Alarms::default(),
             heard: Heard::default(),
+            noted: Noted::default(),
             stats: IngestStats::default(),
             bodies: BodyReader::new(body_len_max, bodies_len_max, body_timeout),
             webhook_bodies: BodyReader::new(webhook_body_len_max, bodies_len_max, body_timeout),
@@ -131,7 +134,7 @@ impl Ingest {
         &self,
         tenant: &TenantId,
         drafts: Vec<Draft>,
-    ) -> Result<Vec<Result<Receipt, Refused>>, PublishError> {
+    ) -> Result<Vec<Result<Published, Refused>>, PublishError> {
         if drafts.len() > DRAFTS_MAX {
             return Err(PublishError::TooMany {
                 count: drafts.len(),
@@ -141,7 +144,7 @@ impl Ingest {
         let outcomes = self.append(tenant, items, Maker::Producer).await;
         for outcome in &outcomes {
             match outcome {
-                Ok(receipt) => self.stats().take(receipt),
+                Ok(published) => self.stats().take(published),
                 Err(refused) => self.stats().refuse(refused.refusal.code()),
             }
         }
@@ -251,7 +254,7 @@ impl Ingest {
         tenant: &TenantId,
         items: Vec<Item>,
         maker: Maker,
-    ) -> Vec<Result<Receipt, Refused>> {
+    ) -> Vec<Result<Published, Refused>> {
         let drafts = items.iter().flat_map(|item| &item.drafts);
         let ids: Vec<_> = drafts.map(|draft| draft.id.clone()).collect();
         let refused = |unavailable: Unavailable| {
@@ -347,6 +350,10 @@ impl Ingest {
 
     pub(crate) fn alarms(&self) -> &Alarms {
         &self.0.alarms
+    }
+
+    pub(crate) fn noted(&self) -> &Noted {
+        &self.0.noted
     }
 
     pub(crate) fn last_heard(&self) -> &Heard {

@@ -55,6 +55,7 @@ mod stage;
 mod stats;
 mod tally;
 mod turns;
+mod waiting;
 mod webhook;
 
 pub use api_key::{ApiKey, InvalidKeyHash, InvalidKeyId, KeyHash, KeyId};
@@ -65,7 +66,7 @@ pub use events::tenant_of;
 pub use in_flight::InFlightCounts;
 pub use ingest::{Ingest, KEYS_INTERVAL, KeysUnreadable, Parts, PublishError};
 pub use limits::ProducerLimits;
-pub use outcome::{Receipt, Refusal, Refused, Unavailable};
+pub use outcome::{Published, Refusal, Refused, Unavailable};
 pub use problem::Problem;
 pub use producer::{Producer, Reach};
 pub use scope::{InvalidScope, NoScope, Scope, Scopes};

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use switchboard_event::machine::message::Verdict;
 use switchboard_event::{
-    Accepted, Event, Maker, MessageKey, MessageState, Rejected, TenantId, Timestamp,
+    Accepted, Event, EventId, Maker, MessageFact, MessageKey, MessageState, Rejected, TenantId,
+    Timestamp,
 };
 use switchboard_journal::{Change, Expect, Journal, Key, ReadError, VALUES_MAX, Value};
 use tracing::{debug, error, warn};
@@ -76,23 +77,26 @@ impl Messages {
         Ok(retries)
     }
 
+    /// Learns what a producer's event says of a message's status, and says whether it may count: not
+    /// if it is known to be published again.
+    pub(crate) fn learn(&mut self, fact: &MessageFact, event: Option<&EventId>) -> bool {
+        let message = self.0.entry(journal_key(&fact.message)).or_default();
+        if let Some(event) = event {
+            if message.state.is_told(event) {
+                return false;
+            }
+            message.state.tell(event.clone());
+            message.is_changed = true;
+        }
+        message.is_changed |= message.state.advance(fact) == Verdict::News;
+        true
+    }
+
     /// Remembers the rooms of the event's message, or finds the event's rooms by its message.
     ///
     /// What comes earlier in the batch counts as if it had happened. A producer chooses the rooms of
     /// its message, also anew; what a gateway tells of it takes the rooms that are there.
     pub(crate) fn event(&mut self, accepted: &Accepted, maker: Maker) -> Result<Event, Rejected> {
-        let event = self.resolve(accepted, maker)?;
-        if maker == Maker::Producer
-            && let Some(fact) = accepted.fact()
-        {
-            // It goes out as published; what a gateway tells of the message later is held to it.
-            let message = self.0.entry(journal_key(&fact.message)).or_default();
-            message.is_changed |= message.state.advance(fact) == Verdict::News;
-        }
-        Ok(event)
-    }
-
-    fn resolve(&mut self, accepted: &Accepted, maker: Maker) -> Result<Event, Rejected> {
         match accepted {
             Accepted::Event(accepted) => {
                 let Some(key) = &accepted.message else {

@@ -7,9 +7,9 @@ use switchboard_journal::Batch;
 use crate::draft::InvalidDraft;
 use crate::problem::Problem;
 
-/// An event that is durable, or was passed on for a moment.
+/// An event that is durable, or was passed on for a moment: what publishing it comes to.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Receipt {
+pub struct Published {
     /// The event's id: the draft's, or the one that we gave it.
     pub id: EventId,
     /// Where it is in the journal; `None` if it is fleeting and nowhere.

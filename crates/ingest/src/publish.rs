@@ -19,7 +19,7 @@ use crate::alarms::Alarm;
 use crate::config::Config;
 use crate::ingest::Ingest;
 use crate::messages::Messages;
-use crate::outcome::{Receipt, Refusal, Refused, Unavailable};
+use crate::outcome::{Published, Refusal, Refused, Unavailable};
 use crate::queue::{Attempt, Pending, Queue};
 use crate::receipts;
 use crate::source::Item;
@@ -43,21 +43,21 @@ pub(crate) struct Publication<'a> {
 impl Publication<'_> {
     /// One outcome per draft, in order. The drafts of an item are appended together or not at all;
     /// good items go into as few batches as the limits of a batch allow.
-    pub(crate) async fn run(&self, items: Vec<Item>) -> Vec<Result<Receipt, Refused>> {
+    pub(crate) async fn run(&self, items: Vec<Item>) -> Vec<Result<Published, Refused>> {
         let mut queue = self.accept(items);
         let mut attempt = Attempt::default();
         while !queue.pending.is_empty() {
             let take = queue.fitting(attempt.drafts_max);
             let campaigns = queue.campaigns(take, self.maker);
             let _turns = self.ingest.turns().take(self.tenant, &campaigns).await;
-            let receipts = match self.plan(&mut queue, take).await {
+            let published = match self.plan(&mut queue, take).await {
                 Ok(Some(plan)) => self.append(plan).await,
                 Ok(None) => continue,
                 Err(unavailable) => Err(Failure::Unavailable(unavailable)),
             };
-            match receipts {
-                Ok(receipts) => {
-                    queue.settle(take, receipts);
+            match published {
+                Ok(published) => {
+                    queue.settle(take, published);
                     attempt = Attempt {
                         reuses: attempt.reuses,
                         ..Attempt::default()
@@ -111,7 +111,7 @@ impl Publication<'_> {
                 rest.accepted.push(accepted);
                 continue;
             };
-            let receipt = Receipt {
+            let published = Published {
                 id: event.id().clone(),
                 position: None,
                 duplicate: false,
@@ -119,7 +119,7 @@ impl Publication<'_> {
             let event = FleetingEvent::of(event, PRODUCERS.clone());
             let partition = self.journal.partitions().of(self.tenant);
             self.fleeting.send(partition, Arc::new(event));
-            queue.outcomes[place] = Some(Ok(receipt));
+            queue.outcomes[place] = Some(Ok(published));
         }
         if !rest.places.is_empty() {
             queue.pending.push_back(rest);
@@ -159,11 +159,8 @@ impl Publication<'_> {
         let mut events = Vec::new();
         let mut refused = Vec::new();
         for (index, item) in next().enumerate() {
-            match item.events(&mut messages, self.maker) {
-                Ok(found) => {
-                    events.extend(found);
-                    item.count(&mut tally, self.maker);
-                }
+            match item.events(&mut messages, &mut tally, self.maker) {
+                Ok(found) => events.extend(found),
                 Err(refusal) => refused.push((index, refusal)),
             }
         }
@@ -243,17 +240,20 @@ impl Publication<'_> {
         stage::event(self.catalogue, self.tenant, draft, self.now)
     }
 
-    pub(crate) async fn append(&self, plan: Plan) -> Result<Vec<Receipt>, Failure> {
+    pub(crate) async fn append(&self, plan: Plan) -> Result<Vec<Published>, Failure> {
         let alarms = plan.alarms.clone();
+        for (alarm, _) in &alarms {
+            self.ingest.note(alarm).await;
+        }
         let ids: Vec<_> = plan.events.iter().map(|event| event.id().clone()).collect();
         let appended = self.append_everywhere(plan).await?;
-        let receipt = |(
+        let published = |(
             id,
             Appended {
                 position,
                 duplicate,
             },
-        )| Receipt {
+        )| Published {
             id,
             position: Some(position),
             duplicate,
@@ -261,7 +261,7 @@ impl Publication<'_> {
         for (alarm, at) in alarms {
             self.ingest.alarms().ring_at(alarm, at);
         }
-        Ok(ids.into_iter().zip(appended).map(receipt).collect())
+        Ok(ids.into_iter().zip(appended).map(published).collect())
     }
 
     /// Appends to the tenant's partition, or to each if every tenant is to hear it.

@@ -2,12 +2,13 @@
 
 use std::collections::{BTreeSet, VecDeque};
 
+use switchboard_event::machine::campaign::Order;
 use switchboard_event::{Accepted, Event, EventId, EventParts, Id, Maker, MessageFact};
 use switchboard_journal::{Batch, Key};
 use tracing::debug;
 
 use crate::messages::{Messages, Told, journal_key, message_key};
-use crate::outcome::{Receipt, Refusal, Refused, Unavailable};
+use crate::outcome::{Published, Refusal, Refused, Unavailable};
 use crate::publish::{CONFLICTS_MAX, Failure};
 use crate::source::Fact;
 use crate::tally::Tally;
@@ -18,7 +19,7 @@ pub(crate) struct Queue {
     /// What was accepted and is not appended yet, in order.
     pub(crate) pending: VecDeque<Pending>,
     /// One per draft.
-    pub(crate) outcomes: Vec<Option<Result<Receipt, Refused>>>,
+    pub(crate) outcomes: Vec<Option<Result<Published, Refused>>>,
 }
 
 /// An item whose drafts were accepted.
@@ -40,10 +41,12 @@ impl Pending {
         told.chain(self.accepted.iter().filter_map(message_key))
     }
 
-    /// Its events for their audiences, unless its source has told them before.
+    /// Its events for their audiences, unless its source has told them before. What they say counts
+    /// for their campaigns.
     pub(crate) fn events(
         &self,
         messages: &mut Messages,
+        tally: &mut Tally,
         maker: Maker,
     ) -> Result<Vec<Event>, Refusal> {
         let retries = match &self.fact {
@@ -53,7 +56,31 @@ impl Pending {
         let events = self.accepted.iter();
         let events = events.map(|accepted| messages.event(accepted, maker));
         let events = events.map(|event| Ok(told_again(event?, retries)));
-        events.collect()
+        let events: Vec<_> = events.collect::<Result<_, Refusal>>()?;
+        if let (Maker::Mapping, Some(fact)) = (maker, &self.fact) {
+            fact.status.iter().for_each(|fact| count(fact, tally));
+        }
+        if maker == Maker::Producer {
+            self.learn(messages, tally);
+        }
+        Ok(events)
+    }
+
+    /// Learns what its producer says. It goes out as published; what a gateway tells later is held
+    /// to it.
+    fn learn(&self, messages: &mut Messages, tally: &mut Tally) {
+        for (accepted, id) in self.accepted.iter().zip(&self.ids) {
+            // Of what has an id of its own, the journal may know already that it is a retry.
+            let id = id.as_ref();
+            if let Some(fact) = accepted.fact()
+                && messages.learn(fact, id)
+            {
+                count(fact, tally);
+            }
+            if let Some((campaign, order)) = order_of(accepted) {
+                tally.learn(&campaign, &order, id);
+            }
+        }
     }
 
     /// What it says of messages' statuses.
@@ -66,18 +93,6 @@ impl Pending {
         of_source
             .into_iter()
             .chain(of_drafts.filter_map(Accepted::fact))
-    }
-
-    /// Counts for the campaigns of its messages. What cannot count is an event all the same.
-    pub(crate) fn count(&self, tally: &mut Tally, maker: Maker) {
-        for fact in self.statuses(maker) {
-            let Some(campaign) = &fact.campaign else {
-                continue;
-            };
-            if let Err(refused) = tally.count(campaign, &fact.message, fact.status) {
-                debug!(%campaign, code = refused.code(), "did not count a status");
-            }
-        }
     }
 }
 
@@ -92,11 +107,15 @@ impl Queue {
         self.pending.iter().take_while(fits).count().max(1)
     }
 
-    /// The campaigns of the messages of the first `take` items, each once.
+    /// The campaigns that the first `take` items are about, and those of their messages, each once.
     pub(crate) fn campaigns(&self, take: usize, maker: Maker) -> Vec<Id> {
-        let items = self.pending.iter().take(take);
-        let facts = items.flat_map(|item| item.statuses(maker));
-        let campaigns: BTreeSet<_> = facts.filter_map(|fact| fact.campaign.clone()).collect();
+        let items = || self.pending.iter().take(take);
+        let facts = items().flat_map(|item| item.statuses(maker));
+        let mut campaigns: BTreeSet<_> = facts.filter_map(|fact| fact.campaign.clone()).collect();
+        if maker == Maker::Producer {
+            let accepted = items().flat_map(|item| &item.accepted);
+            campaigns.extend(accepted.filter_map(order_of).map(|(campaign, _)| campaign));
+        }
         campaigns.into_iter().collect()
     }
 
@@ -110,11 +129,11 @@ impl Queue {
     }
 
     /// Takes the first `take` items out: their events are durable now.
-    pub(crate) fn settle(&mut self, take: usize, receipts: Vec<Receipt>) {
-        let mut receipts = receipts.into_iter();
+    pub(crate) fn settle(&mut self, take: usize, published: Vec<Published>) {
+        let mut all = published.into_iter();
         for Pending { places, .. } in self.pending.drain(..take) {
-            for (place, receipt) in places.into_iter().zip(receipts.by_ref()) {
-                self.outcomes[place] = Some(Ok(receipt));
+            for (place, published) in places.into_iter().zip(all.by_ref()) {
+                self.outcomes[place] = Some(Ok(published));
             }
         }
     }
@@ -157,7 +176,7 @@ impl Queue {
         }
     }
 
-    pub(crate) fn outcomes(self) -> Vec<Result<Receipt, Refused>> {
+    pub(crate) fn outcomes(self) -> Vec<Result<Published, Refused>> {
         self.outcomes
             .into_iter()
             .map(|outcome| outcome.expect("what leaves the queue has an outcome"))
@@ -206,6 +225,24 @@ impl Attempt {
             }
             Failure::Unavailable(unavailable) => queue.refuse_all(&unavailable.into()),
         }
+    }
+}
+
+/// Counts a status for the campaign of its message. What cannot count is an event all the same.
+fn count(fact: &MessageFact, tally: &mut Tally) {
+    let Some(campaign) = &fact.campaign else {
+        return;
+    };
+    if let Err(refused) = tally.count(campaign, &fact.message, fact.status) {
+        debug!(%campaign, code = refused.code(), "did not count a status");
+    }
+}
+
+/// What an event says that a campaign does.
+fn order_of(accepted: &Accepted) -> Option<(Id, Order)> {
+    match accepted {
+        Accepted::Event(accepted) => Order::told_by(&accepted.event),
+        Accepted::NeedsMessage(_) | Accepted::Fleeting(_) => None,
     }
 }
 

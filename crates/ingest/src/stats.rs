@@ -7,7 +7,7 @@ use http::StatusCode;
 use switchboard_metrics::{Counter, Histogram, HistogramSnapshot, Tally};
 
 use crate::in_flight::InFlightCounts;
-use crate::outcome::Receipt;
+use crate::outcome::Published;
 use crate::problem::Problem;
 use crate::source::Ignored;
 
@@ -76,9 +76,9 @@ impl IngestStats {
         }
     }
 
-    pub(crate) fn take(&self, receipt: &Receipt) {
-        match receipt.position {
-            Some(_) => self.accept(receipt.duplicate),
+    pub(crate) fn take(&self, published: &Published) {
+        match published.position {
+            Some(_) => self.accept(published.duplicate),
             None => self.fleeting.increment(),
         }
     }

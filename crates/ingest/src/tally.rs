@@ -8,7 +8,7 @@ use switchboard_event::machine::campaign::{
     result_to_bytes,
 };
 use switchboard_event::machine::message::Progress;
-use switchboard_event::{Id, MessageKey, TenantId, Timestamp};
+use switchboard_event::{EventId, Id, MessageKey, TenantId, Timestamp};
 use switchboard_journal::{Change, Expect, Journal, Key, VALUES_MAX, Value};
 use tracing::warn;
 
@@ -119,6 +119,15 @@ impl Tally {
             reached.changed_until = Some(campaign.forgotten_at());
         }
         Ok(is_news)
+    }
+
+    /// Has a campaign that is known learn that its producer told everybody of it.
+    pub(crate) fn learn(&mut self, id: &Id, order: &Order, event: Option<&EventId>) {
+        if let Some(counted) = self.campaigns.get_mut(id)
+            && let Some(campaign) = &mut counted.campaign
+        {
+            counted.is_changed |= campaign.learn(order, event);
+        }
     }
 
     /// Has a campaign follow an order.

@@ -184,7 +184,7 @@ async fn append(
     let mut unavailable = None;
     for outcome in outcomes {
         match outcome {
-            Ok(receipt) => ingest.stats().take(&receipt),
+            Ok(published) => ingest.stats().take(&published),
             // Told again, maybe in other words, such as a changed profile name: the first stays.
             Err(Refused {
                 refusal: Refusal::IdReused | Refusal::Told,

@@ -11,7 +11,7 @@ use switchboard_event::payload::{
     WhatsappReady,
 };
 use switchboard_event::{Draft, EventId, Payload, ReceiptTimeout, Room, TenantId};
-use switchboard_ingest::{Ingest, PublishError, Receipt, Refused};
+use switchboard_ingest::{Ingest, PublishError, Published, Refused};
 
 /// Publishes events of one tenant, as a producer would: each call returns once its event is durable.
 ///
@@ -117,7 +117,7 @@ impl Emitter {
     /// # Errors
     ///
     /// [`EmitError`], which says whether trying again can help.
-    pub async fn emit<P: Payload>(&self, payload: &P) -> Result<Receipt, EmitError> {
+    pub async fn emit<P: Payload>(&self, payload: &P) -> Result<Published, EmitError> {
         self.publish(Draft::of(payload)?).await
     }
 
@@ -130,12 +130,12 @@ impl Emitter {
         &self,
         event: &str,
         payload: &impl Serialize,
-    ) -> Result<Receipt, EmitError> {
+    ) -> Result<Published, EmitError> {
         self.publish(Draft::new(event, to_raw_value(payload)?))
             .await
     }
 
-    async fn publish(&self, draft: Draft) -> Result<Receipt, EmitError> {
+    async fn publish(&self, draft: Draft) -> Result<Published, EmitError> {
         let names = |rooms: &[Room]| rooms.iter().map(|room| room.name().to_owned()).collect();
         let draft = Draft {
             id: self.target.id.clone(),
@@ -174,7 +174,7 @@ macro_rules! features {
 
             impl $handle<'_> {$(
                 $(#[doc = $method_docs])+
-                pub async fn $method(&self, payload: &$payload) -> Result<Receipt, EmitError> {
+                pub async fn $method(&self, payload: &$payload) -> Result<Published, EmitError> {
                     self.0.emit(payload).await
                 }
             )+}
@@ -299,7 +299,7 @@ mod tests {
             timestamp: None,
         };
 
-        let Receipt { id, .. } = emitter.contacts().deleted(&deleted).await.unwrap();
+        let Published { id, .. } = emitter.contacts().deleted(&deleted).await.unwrap();
 
         let receipt = server.receipt(&acme, &id).await.unwrap().unwrap();
         assert_eq!((receipt.state, receipt.counts.offline), ("open", 1));

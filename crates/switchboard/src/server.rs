@@ -12,7 +12,7 @@ use switchboard_event::{
 };
 use switchboard_gateway::{Access, Authenticator, Gateway, InvalidAuth};
 use switchboard_ingest::{
-    Ingest, KeysUnreadable, Problem, PublishError, Receipt, Refused, Scope, Unavailable,
+    Ingest, KeysUnreadable, Problem, PublishError, Published, Refused, Scope, Unavailable,
 };
 use switchboard_journal::{Health, Journal, ReadError};
 use switchboard_outbox::Outbox;
@@ -222,7 +222,7 @@ impl Server {
         &self,
         tenant: &TenantId,
         drafts: Vec<Draft>,
-    ) -> Result<Vec<Result<Receipt, Refused>>, PublishError> {
+    ) -> Result<Vec<Result<Published, Refused>>, PublishError> {
         self.ingest.publish(tenant, drafts).await
     }
 
@@ -519,7 +519,7 @@ mod tests {
 
         assert_eq!((first.position, first.duplicate), (again.position, false));
         assert!(again.duplicate);
-        let code = |outcome: Result<Receipt, EmitError>| match outcome {
+        let code = |outcome: Result<Published, EmitError>| match outcome {
             Err(EmitError::Refused(refused)) => refused.refusal.code(),
             other => panic!("{other:?}"),
         };

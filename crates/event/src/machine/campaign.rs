@@ -4,7 +4,8 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::id::Id;
+use crate::event::Event;
+use crate::id::{EventId, Id};
 use crate::machine::message::{Progress, Verdict};
 use crate::machine::state::{self, InvalidState};
 use crate::message::MessageKey;
@@ -124,6 +125,10 @@ pub struct Campaign {
     stats_at: Option<Timestamp>,
     #[serde(default)]
     is_stats_due: bool,
+    /// By which events of its producer it learned where it is, oldest first: one that is published
+    /// again means nothing new.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    learned: Vec<EventId>,
 }
 
 impl Phase {
@@ -149,6 +154,25 @@ impl Phase {
 }
 
 impl Order {
+    /// What a producer says with `event` that a campaign of its own does. Neither how it began nor how
+    /// far it is: only what comes of its messages says that.
+    pub fn told_by(event: &Event) -> Option<(Id, Self)> {
+        #[derive(Deserialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Subject {
+            campaign_id: Id,
+        }
+        let order = match event.name() {
+            "campaign:paused" => Self::Pause,
+            "campaign:resumed" => Self::Resume,
+            "campaign:failed" => Self::Fail,
+            "campaign:completed" => Self::Complete,
+            _ => return None,
+        };
+        let subject: Subject = serde_json::from_slice(event.data()).ok()?;
+        Some((subject.campaign_id, order))
+    }
+
     fn verb(&self) -> &'static str {
         match self {
             Self::Start { .. } => "start",
@@ -249,7 +273,28 @@ impl Campaign {
             forgotten_at,
             stats_at: None,
             is_stats_due: false,
+            learned: Vec::new(),
         }
+    }
+
+    /// Learns that its producer told everybody that it has followed this order, with that event if it
+    /// may be published again. It is not told on; what there is no way to changes nothing. Says
+    /// whether there is something to remember.
+    pub fn learn(&mut self, order: &Order, event: Option<&EventId>) -> bool {
+        if event.is_some_and(|event| self.learned.contains(event)) {
+            return false;
+        }
+        let before = self.clone();
+        if let Ok((after, _)) = Self::order(Some(before), order, self.forgotten_at) {
+            *self = after;
+        }
+        if let Some(event) = event {
+            if self.learned.len() >= LEARNED_MAX {
+                self.learned.remove(0);
+            }
+            self.learned.push(event.clone());
+        }
+        true
     }
 
     /// Counts that a message of the campaign, which got as far as `before` as far as was counted,
@@ -266,6 +311,13 @@ impl Campaign {
         if told == Progress::Queued || told.after(before) != Verdict::News {
             return Ok(false);
         }
+        // Of a message that was counted for a state which could not be read any more, this one
+        // knows nothing.
+        let before = before.filter(|before| match before {
+            Progress::Queued => false,
+            Progress::Failed => self.failed > 0,
+            Progress::Sent | Progress::Delivered | Progress::Read => self.sent > 0,
+        });
         let is_first = before.is_none();
         if is_first && self.phase.is_finished() {
             return Err(CampaignRefused::Finished { phase: self.phase });
@@ -277,8 +329,7 @@ impl Campaign {
             });
         }
         if before == Some(Progress::Failed) {
-            // An earlier one that could not be read any more is not counted here.
-            self.failed = self.failed.saturating_sub(1);
+            self.failed -= 1;
         }
         let was = |least: Progress| before.is_some_and(|before| reached(before, least));
         let step = |count: &mut u64, least: Progress| match (was(least), reached(told, least)) {
@@ -289,6 +340,8 @@ impl Campaign {
         step(&mut self.sent, Progress::Sent);
         step(&mut self.delivered, Progress::Delivered);
         step(&mut self.read, Progress::Read);
+        self.delivered = self.delivered.min(self.sent);
+        self.read = self.read.min(self.delivered);
         if told == Progress::Failed {
             self.failed += 1;
         }
@@ -340,6 +393,11 @@ impl Campaign {
         self.phase
     }
 
+    /// Whether something came after its end that was not told yet.
+    pub fn owes_stats(&self) -> bool {
+        self.is_stats_due
+    }
+
     /// When all that is known of it is forgotten.
     pub fn forgotten_at(&self) -> Timestamp {
         self.forgotten_at
@@ -372,7 +430,18 @@ impl Campaign {
 
     /// Reads what [`to_bytes`](Self::to_bytes) wrote.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, InvalidState> {
-        state::read(bytes)
+        let campaign: Self = state::read(bytes)?;
+        // In this order no sum is too large.
+        let is_possible = campaign.total <= RECIPIENTS_MAX
+            && campaign.failed <= campaign.total
+            && campaign.sent <= campaign.total - campaign.failed
+            && campaign.delivered <= campaign.sent
+            && campaign.read <= campaign.delivered;
+        if !is_possible {
+            let reason = "it counts more messages than there are";
+            return Err(InvalidState::Impossible { reason });
+        }
+        Ok(campaign)
     }
 
     /// The campaign as the journal keeps it.
@@ -469,5 +538,7 @@ fn rate(part: u64, whole: u64) -> f64 {
 
 /// Into how many parts a campaign is divided by its marks, at least: one at every 5 %.
 const MARKS_MIN: u64 = 20;
+/// Of how many events it is remembered that they were learned from.
+const LEARNED_MAX: usize = 16;
 /// How long at least it is from one `campaign:stats` to the next.
 const STATS_INTERVAL: std::time::Duration = std::time::Duration::from_secs(1);

@@ -140,6 +140,9 @@ pub struct Connection {
     /// Whether `whatsapp:ready` is to go with the next telling of a connected account.
     #[serde(default)]
     is_ready_due: bool,
+    /// Whether `whatsapp:disconnected` was told since `whatsapp:ready` was.
+    #[serde(default)]
+    is_loss_told: bool,
     /// When a connected account was last lost.
     lost_at: Option<Timestamp>,
     /// Which code was last told, as a hash.
@@ -290,9 +293,12 @@ impl Connection {
                 reason_code,
                 account,
             } => {
+                let is_entered = connection.is.state != state;
                 connection.enter(state, now);
                 (connection.is.reason, connection.is.reason_code) = (reason, reason_code);
-                connection.account = account;
+                if is_entered || account.is_some() {
+                    connection.account = account;
+                }
             }
             Signal::Qr(qr) => {
                 connection.enter(ConnectionState::QrPending, now);
@@ -327,6 +333,7 @@ impl Connection {
             self.is.reason = None;
             self.is.reason_code = None;
             self.is_ready_due = false;
+            self.is_loss_told = false;
             self.told = Some(self.is.clone());
             self.told_at = Some(now);
         }
@@ -350,6 +357,7 @@ impl Connection {
             told_at: None,
             changed_at: now,
             is_ready_due: false,
+            is_loss_told: false,
             lost_at: None,
             code: None,
             account: None,
@@ -391,7 +399,8 @@ impl Connection {
         }
         if state == ConnectionState::Connected {
             let is_flap = self.lost_at.is_some_and(|lost| now < after(lost, FLAP));
-            self.is_ready_due = !is_flap;
+            // Whoever was told that it is disconnected has to be told that it is not any more.
+            self.is_ready_due = !is_flap || self.is_loss_told;
         }
         if state != ConnectionState::QrPending {
             self.code = None;
@@ -446,11 +455,13 @@ impl Connection {
         let mut news = vec![ConnectionNews::Status(self.status())];
         let state = self.is.state;
         if state == ConnectionState::Connected && std::mem::take(&mut self.is_ready_due) {
+            self.is_loss_told = false;
             news.push(ConnectionNews::Ready(self.account.take()));
         }
         if let Some(loss) = state.loss().filter(|_| before != Some(state)) {
             let reason = self.is.reason.clone();
             let reason = reason.unwrap_or_else(|| loss.to_owned());
+            self.is_loss_told = true;
             news.push(ConnectionNews::Disconnected(reason));
         }
         news.append(&mut step.news);

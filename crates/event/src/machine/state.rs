@@ -20,6 +20,12 @@ pub enum InvalidState {
         /// Which one.
         version: u32,
     },
+    /// They contradict themselves.
+    #[error("state cannot be: {reason}")]
+    Impossible {
+        /// What about it.
+        reason: &'static str,
+    },
 }
 
 /// Reads JSON with a version.

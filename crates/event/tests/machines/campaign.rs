@@ -268,3 +268,42 @@ fn at(millis: i64) -> Timestamp {
 }
 
 const EVERY: u64 = 100;
+
+#[test]
+fn a_state_that_counts_more_than_there_is_is_refused() {
+    let state = |total: u64, sent: u64, delivered: u64, failed: u64| {
+        let text = format!(
+            r#"{{"version":1,"phase":"Running","total":{total},"sent":{sent},"delivered":{delivered},"read":0,
+            "failed":{failed},"forgottenAt":"2026-01-15T10:00:00.000Z","statsAt":null}}"#
+        );
+        Campaign::from_bytes(text.as_bytes()).map(|_| ())
+    };
+
+    assert!(state(10, 9, 9, 1).is_ok());
+    for [total, sent, delivered, failed] in [
+        [10, 10, 0, 1],
+        [10, 5, 6, 0],
+        [u64::MAX, 0, 0, 0],
+        [10, u64::MAX, 0, u64::MAX],
+    ] {
+        assert!(state(total, sent, delivered, failed).is_err(), "{sent}");
+    }
+}
+
+#[test]
+fn what_is_learned_moves_a_campaign_once_and_makes_no_news() {
+    let mut world = World::started(10);
+    let campaign = world.campaign.as_mut().unwrap();
+    let (paused, other) = ("e-1".parse().unwrap(), "e-2".parse().unwrap());
+
+    assert!(campaign.learn(&Order::Pause, Some(&paused)));
+    assert_eq!(campaign.phase(), Phase::Paused);
+    assert!(campaign.learn(&Order::Resume, None));
+    assert!(!campaign.learn(&Order::Pause, Some(&paused)));
+    assert_eq!(campaign.phase(), Phase::Running);
+    assert!(campaign.learn(&Order::Complete, Some(&other)));
+    campaign.learn(&Order::Fail, None);
+
+    assert_eq!(reread(campaign).phase(), Phase::Completed);
+    assert_eq!(world.news, [News::Started]);
+}

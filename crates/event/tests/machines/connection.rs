@@ -8,7 +8,7 @@ use switchboard_event::Timestamp;
 use switchboard_event::machine::connection::{
     Connection, ConnectionNews, ConnectionState, ConnectionTimes, QrSignal, Signal, Step,
 };
-use switchboard_event::payload::ConnectionStatus;
+use switchboard_event::payload::{AccountSummary, ConnectionStatus};
 
 use ConnectionState::{
     Conflict, Connected, Connecting, Disconnected, QrExpired, QrPending, Reconnecting,
@@ -151,6 +151,53 @@ fn only_who_was_away_for_three_seconds_is_ready_anew() {
         (23_000, "connected"),
         (23_000, "ready"),
     ]);
+}
+
+#[test]
+fn who_was_told_that_it_is_disconnected_is_told_when_it_is_ready_however_short_it_was() {
+    let mut world = World::default();
+    world.is(Connected);
+    world.pass(10_000);
+    world.take_told();
+
+    world.is(Disconnected);
+    world.pass(1_000);
+    world.is(Connecting);
+    world.pass(1_000);
+    world.is(Connected);
+
+    world.assert_told(&[
+        (10_000, "disconnected"),
+        (10_000, "lost: disconnected"),
+        (11_000, "connecting"),
+        (12_000, "connected"),
+        (12_000, "ready"),
+    ]);
+}
+
+#[test]
+fn who_an_account_is_stays_known_until_it_is_told() {
+    let account = AccountSummary {
+        phone_number: Some("15550100001".to_owned()),
+        display_name: None,
+    };
+    let mut world = World::default();
+    world.is(Connecting);
+    world.hears(Signal::State {
+        state: Connected,
+        reason: None,
+        reason_code: None,
+        account: Some(account.clone()),
+    });
+    // Once more, before it could be told.
+    world.is(Connected);
+    world.pass(1_000);
+
+    let ready = world.told.iter().find_map(|(_, news)| match news {
+        ConnectionNews::Ready(account) => Some(account.clone()),
+        _ => None,
+    });
+    assert_eq!(ready, Some(Some(account)));
 }
 
 #[test]
@@ -333,19 +380,22 @@ proptest! {
             prop_assert!(pair[1].0 - pair[0].0 >= 1_000, "{:?}", pair);
             prop_assert!(pair[0].1 != pair[1].1, "{:?}", pair);
         }
-        let mut connected = false;
+        let (mut connected, mut ready) = (false, false);
         let mut readies = 0;
         for (_, news) in &world.told {
             match news {
                 ConnectionNews::Status(status) => connected = status.state == Connected,
                 ConnectionNews::Ready(_) => {
                     prop_assert!(connected, "ready without being connected");
+                    ready = true;
                     readies += 1;
                 }
-                ConnectionNews::Disconnected(_) | ConnectionNews::Qr { .. } => {}
+                ConnectionNews::Disconnected(_) => ready = false,
+                ConnectionNews::Qr { .. } => {}
             }
         }
         prop_assert!(readies <= entries);
+        prop_assert!(ready || !connected, "connected, and its end was told last");
     }
 }
 

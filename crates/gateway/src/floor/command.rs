@@ -181,8 +181,13 @@ impl Gateway {
                 is_viewing: true,
             } => {
                 // Whoever leaves the room stops looking; who is not in it has no right that ends.
-                let is_in = session.is_in(&Room::contact(&contact));
+                let room = Room::contact(&contact);
+                let is_in = session.is_in(&room);
                 floor.begin_viewing(&speaker, contact, is_in, now)?;
+                // It may have been taken out of the room at this very moment, and told nobody so.
+                if is_in && !session.is_in(&room) {
+                    session.turn_from(&room);
+                }
             }
             FloorCommand::View { contact, .. } => floor.end_viewing(&speaker, contact, now),
             FloorCommand::SetStatus(status) => floor.set_status(&speaker, status, now),
@@ -195,7 +200,7 @@ impl Gateway {
                 return Ok(list);
             }
             FloorCommand::ListContact { contact } => {
-                let mut list = floor.contact(&speaker.tenant, &contact);
+                let mut list = floor.contact(&speaker.tenant, &contact, &session.rooms());
                 list.insert("ok".to_owned(), true.into());
                 return Ok(list.into());
             }
@@ -218,7 +223,10 @@ impl Session {
     pub(crate) fn snapshot(&self, room: &Room) -> Map<String, Value> {
         match room.kind() {
             RoomKind::Contact => match room.id().parse() {
-                Ok(contact) => self.lane.floor.snapshot(&self.speaker().tenant, &contact),
+                Ok(contact) => {
+                    let floor = &self.lane.floor;
+                    floor.snapshot(self.tenant(), &contact, &self.rooms())
+                }
                 Err(_) => Map::new(),
             },
             _ => Map::new(),

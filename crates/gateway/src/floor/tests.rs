@@ -150,6 +150,51 @@ async fn every_node_ends_by_itself_what_lost_its_end() {
     assert_eq!(two.lane.floor.tables.lock().facts.count(), 0);
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_contact_that_types_is_shown_to_whom_its_producer_has_told_alone() {
+    let store = store();
+    let node = Node::start(&store, 1).await;
+    let rooms = |names: &[&str]| -> Vec<Room> {
+        let names = names.iter();
+        names.map(|name| name.parse().unwrap()).collect()
+    };
+    let shown = |contact: &str, of: &[&str]| {
+        let shown = node.lane.floor.contact(&acme(), &id(contact), &rooms(of));
+        shown["contactTyping"].as_array().unwrap().len()
+    };
+
+    for (contact, audience, except) in [
+        ("c", ["contact:c"].as_slice(), ["user:eve"].as_slice()),
+        ("d", &["user:ana"], &[]),
+    ] {
+        let payload = json!({
+            "contactId": contact, "whatsappAccountId": "w", "isTyping": true,
+        });
+        let event = FleetingEvent {
+            tenant: acme(),
+            name: "contact:typing".into(),
+            data: payload.to_string().into(),
+            audience: Audience {
+                rooms: rooms(audience),
+                except: rooms(except),
+            },
+            voice: id("producers"),
+            expires_at: Floor::after(now(), Duration::from_secs(LEASE)),
+        };
+        node.lane.floor.hear(&event, now()).unwrap();
+    }
+
+    assert_eq!(shown("c", &["user:ana", "contact:c"]), 1);
+    assert_eq!(
+        shown("c", &["user:ana"]),
+        1,
+        "who may hear it need not be in it"
+    );
+    assert_eq!(shown("c", &["user:eve", "contact:c"]), 0);
+    assert_eq!(shown("d", &["user:ana", "contact:d"]), 1);
+    assert_eq!(shown("d", &["user:eve", "contact:d"]), 0);
+}
+
 /// A node without clients: what they would be told is written down.
 struct Node {
     lane: Arc<Lane>,

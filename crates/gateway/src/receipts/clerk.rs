@@ -5,11 +5,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use switchboard_event::{
-    Accepted, Catalogue, Clock, Context, Draft, Event, EventId, Maker, ReceiptKey, ReceiptState,
-    TenantId, Timestamp,
+    Accepted, Catalogue, Clock, Context, Draft, Event, EventId, Maker, Offset, ReceiptKey,
+    ReceiptState, TenantId, Timestamp,
 };
-use switchboard_journal::{AppendError, Batch, Change, Expect, Journal, Key, ReadError, Value};
+use switchboard_journal::{
+    AWAITING_MAX, AppendError, Batch, Change, Expect, Journal, Key, ReadError, Record, Value,
+};
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 use tracing::{debug, error, warn};
 
 use super::{Due, OVERDUE_MAX, Visit};
@@ -65,7 +68,14 @@ impl Clerk {
     /// Takes up what was open when a node died, then comes whenever somebody is due; for ever.
     async fn run(&self) {
         self.take_up().await;
+        let mut look_at = Instant::now();
         loop {
+            if Instant::now() >= look_at
+                && let Some(offsets) = self.lane.receipts.take_left_out()
+            {
+                self.take_up_left_out(offsets).await;
+                look_at = Instant::now() + LOOK_MAX;
+            }
             self.wait().await;
             let due = self.lane.receipts.take_due(self.clock.now(), DUE_MAX);
             let mut by_tenant: BTreeMap<TenantId, Vec<Due>> = BTreeMap::new();
@@ -84,9 +94,7 @@ impl Clerk {
     /// be there, and no client need come back.
     async fn take_up(&self) {
         let now = self.clock.now();
-        let overdue = i64::try_from(OVERDUE_MAX.as_millis()).unwrap_or(i64::MAX);
-        let overdue = Timestamp::from_millis(now.as_millis().saturating_sub(overdue));
-        for since in [now, overdue] {
+        for since in [now, overdue(now)] {
             let mut pause = PAUSE_MIN;
             let records = loop {
                 match self.journal.awaiting(self.lane.partition, since).await {
@@ -105,13 +113,39 @@ impl Clerk {
         }
     }
 
+    /// Follows receipts for which there was no space, so that somebody closes them.
+    async fn take_up_left_out(&self, (first, last): (Offset, Offset)) {
+        let now = self.clock.now();
+        for since in [now, overdue(now)] {
+            match self.journal.awaiting(self.lane.partition, since).await {
+                Ok(records) => {
+                    if records.len() >= AWAITING_MAX {
+                        self.lane.receipts.leave_out((first, last));
+                    }
+                    let is_left_out =
+                        |record: &&Arc<Record>| (first..=last).contains(&record.position.offset);
+                    for record in records.iter().filter(is_left_out) {
+                        self.lane.receipts.take_up(record, now);
+                    }
+                }
+                Err(failure) => {
+                    debug!(partition = %self.lane.partition, error = %failure, "open receipts are not readable");
+                    return self.lane.receipts.leave_out((first, last));
+                }
+            }
+        }
+    }
+
     /// Waits until somebody is due. The time of day may be set, so it is looked at now and then.
     async fn wait(&self) {
-        let Some(due) = self.lane.receipts.next_due() else {
-            return self.lane.receipts.sooner().await;
+        let wait = match self.lane.receipts.next_due() {
+            Some(due) => {
+                let wait = due.as_millis() - self.clock.now().as_millis();
+                Duration::from_millis(u64::try_from(wait).unwrap_or(0)).min(LOOK_MAX)
+            }
+            None if self.lane.receipts.has_left_out() => LOOK_MAX,
+            None => return self.lane.receipts.sooner().await,
         };
-        let wait = due.as_millis() - self.clock.now().as_millis();
-        let wait = Duration::from_millis(u64::try_from(wait).unwrap_or(0)).min(LOOK_MAX);
         tokio::select! {
             () = tokio::time::sleep(wait) => {}
             () = self.lane.receipts.sooner() => {}
@@ -272,6 +306,12 @@ impl From<AppendError> for Failure {
             _ => Self::Unavailable(failure.to_string()),
         }
     }
+}
+
+/// Whatever ended earlier is over all the same.
+fn overdue(now: Timestamp) -> Timestamp {
+    let overdue = i64::try_from(OVERDUE_MAX.as_millis()).unwrap_or(i64::MAX);
+    Timestamp::from_millis(now.as_millis().saturating_sub(overdue))
 }
 
 /// The key as journals have it.

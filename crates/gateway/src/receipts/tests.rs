@@ -131,6 +131,64 @@ fn beyond_its_limits_a_node_says_that_it_does_not_know_all() {
 }
 
 #[test]
+fn what_had_no_space_is_said_to_be_short_of_somebody_and_found_again() {
+    let receipts = Receipts::default();
+    let (full, more) = (OPEN_MAX as u64, LEFT_OUT_MAX as u64);
+    for offset in 1..=full {
+        assert!(receipts.sent(&record(offset), [], at(0)), "{offset}");
+    }
+
+    for offset in full + 1..=full + more + 2 {
+        assert!(
+            !receipts.sent(&record(offset), [&user("7")], at(0)),
+            "{offset}"
+        );
+    }
+    assert_eq!(acknowledge(&receipts, full + 1, "7", 1), Ignored);
+    let due = receipts.take_due(at(250), usize::MAX);
+    assert_eq!(due.len(), LEFT_OUT_MAX);
+    assert!(
+        due.iter()
+            .all(|due| due.is_truncated && due.users.is_empty())
+    );
+    for due in &due {
+        receipts.visited(due, Visit::Written, at(250));
+    }
+    assert_eq!(receipts.count(), OPEN_MAX);
+    assert_eq!(receipts.take_left_out(), None);
+
+    for due in receipts.take_due(at(11_000), OPEN_MAX / 2) {
+        receipts.visited(&due, Visit::Over, at(11_000));
+    }
+    let offsets = (Offset::new(full + 1), Offset::new(full + more + 2));
+    assert_eq!(receipts.take_left_out(), Some(offsets));
+    receipts.take_up(&record(full + 1), at(11_000));
+    let due = receipts.take_due(at(11_250), usize::MAX);
+    assert!(
+        due.iter()
+            .any(|due| due.offset == offsets.0 && due.is_truncated)
+    );
+}
+
+#[test]
+fn a_claim_is_looked_at_again_once_the_node_that_has_sent_it_has_written() {
+    let receipts = Receipts::default();
+    receipts.open(&record(1), at(0));
+    assert_eq!(acknowledge(&receipts, 1, "7", 0), Claimed);
+
+    let mut visits = Vec::new();
+    while let Some(next) = receipts.next_due()
+        && next < at(11_000)
+    {
+        let due = receipts.take_due(next, 1).pop().unwrap();
+        receipts.visited(&due, Visit::Written, next);
+        visits.push(next);
+    }
+
+    assert_eq!(visits, [at(250), at(1_250)]);
+}
+
+#[test]
 fn a_record_without_a_wish_or_long_over_is_not_followed() {
     let receipts = Receipts::default();
     let mut plain = record(1).event.into_parts();

@@ -493,14 +493,14 @@ async fn progress_can_be_told_more_rarely() {
     assert_eq!(progress, 3);
 }
 
-fn results(messages: std::ops::Range<u32>, status: &str) -> Value {
+pub(crate) fn results(messages: std::ops::Range<u32>, status: &str) -> Value {
     let results: Vec<_> = messages
         .map(|message| json!({"messageId": format!("m-{message}"), "status": status}))
         .collect();
     json!({ "results": results })
 }
 
-fn post(path: &str, key: &str, body: String) -> Request<Body> {
+pub(crate) fn post(path: &str, key: &str, body: String) -> Request<Body> {
     Request::post(format!("/v1/campaigns/{path}"))
         .header("authorization", format!("Bearer {key}"))
         .header("content-type", "application/json")

@@ -12,6 +12,7 @@ mod events;
 mod facts;
 mod history;
 mod in_flight;
+mod learned;
 mod limits;
 mod logs;
 mod mapping;
