@@ -87,7 +87,8 @@ impl ServerKind {
         let built = std::env::current_exe()?;
         Ok(match self {
             Self::Switchboard => {
-                let path = data.join("journal");
+                // A relative path would start at the directory of the settings.
+                let path = fs::canonicalize(data)?.join("journal");
                 journal(&format!("kind = \"disk\"\npath = '{}'\n", path.display()))?
             }
             Self::SwitchboardMemory => journal("kind = \"memory\"\n")?,
