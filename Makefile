@@ -34,7 +34,7 @@ audit: ## Licences, bans and advisories (installs cargo-deny if it is missing)
 fuzz: ## A minute of fuzzing for each target, or SECONDS=10 (installs cargo-fuzz if it is missing)
 	SECONDS_PER_TARGET=$(or $(SECONDS),60) ./fuzz/run
 
-bench: ## The table against peers, about 20 minutes; `bench/run --help` for less
+bench: ## The table against peers, about 25 minutes; `bench/run --help` for less
 	./bench/run
 
 prepare: node_modules

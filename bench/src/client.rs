@@ -37,6 +37,8 @@ pub(crate) enum Progress {
         /// Socket.IO's recovery brought the rooms back.
         recovered: bool,
     },
+    /// What [`Client::ask`] asked has its ack.
+    Answered,
 }
 
 /// A Socket.IO client over WebSocket that subscribes to one account.
@@ -53,6 +55,8 @@ pub(crate) struct Client {
     /// What Socket.IO's recovery asks for, if the server offers it.
     pid: Option<String>,
     offset: Vec<u8>,
+    /// The ack of what was asked last.
+    answer: Vec<u8>,
 }
 
 #[derive(Deserialize)]
@@ -72,6 +76,7 @@ impl Client {
             asked_before: false,
             pid: None,
             offset: Vec::new(),
+            answer: Vec::new(),
         }
     }
 
@@ -111,6 +116,16 @@ impl Client {
             self.subscribe()?;
         }
         Ok(overdue)
+    }
+
+    /// Sends an event, a JSON array, that asks for an ack.
+    pub(crate) fn ask(&mut self, event: &str) -> anyhow::Result<()> {
+        self.send(&format!("421{event}"))
+    }
+
+    /// The arguments of the ack that came last, a JSON array.
+    pub(crate) fn take_answer(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.answer)
     }
 
     /// The next step, in a word.
@@ -285,6 +300,12 @@ impl Client {
                 self.phase = Phase::Ready;
                 return Ok(Progress::Ready { recovered: false });
             }
+            (Phase::Ready, [b'4', b'3', b'1', answer @ ..]) => {
+                self.answer = answer.to_vec();
+                return Ok(Progress::Answered);
+            }
+            // A subscription that was repeated has two acks.
+            (Phase::Ready, [b'4', b'3', b'0', ..]) => {}
             (phase, packet) => {
                 let text = String::from_utf8_lossy(packet);
                 bail!("unexpected packet in phase {phase:?}: {text}");

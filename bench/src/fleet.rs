@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use anyhow::bail;
+use anyhow::{Context as _, bail, ensure};
 use mio::{Events, Interest, Poll, Token};
 
 use crate::client::{Client, Progress};
-use crate::identity;
+use crate::identity::Signer;
 use crate::layout::Layout;
 use crate::message::Scanner;
 use crate::tally::Tally;
@@ -41,20 +41,26 @@ pub(crate) struct Fleet {
     refused: Vec<usize>,
     retries: usize,
     recovered: usize,
-    /// The first established connection that broke, which none should.
-    lost: Option<anyhow::Error>,
+    /// When each client of the last [`Fleet::connect`] was subscribed.
+    ready_at: Vec<Instant>,
+    /// Clients whose question has its answer, and when it came.
+    answered: Vec<(usize, Instant)>,
+    /// Established connections that broke, which none should, and why the first one did.
+    lost: usize,
+    loss: Option<anyhow::Error>,
 }
 
 impl Fleet {
-    pub(crate) fn new(server: SocketAddr, layout: &Layout) -> anyhow::Result<Self> {
+    pub(crate) fn new(
+        server: SocketAddr,
+        layout: &Layout,
+        signer: &Signer,
+    ) -> anyhow::Result<Self> {
         let now_s = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs();
         let client = |number: usize| {
             let source = Ipv4Addr::new(127, 0, 1, u8::try_from(number / CONNECTIONS_PER_ADDRESS)?);
-            Ok(Client::new(
-                identity::token(number, now_s),
-                layout.account_of(number),
-                source,
-            ))
+            let token = signer.token(number, now_s)?;
+            Ok(Client::new(token, layout.account_of(number), source))
         };
         Ok(Self {
             poll: Poll::new()?,
@@ -70,7 +76,10 @@ impl Fleet {
             refused: Vec::new(),
             retries: 0,
             recovered: 0,
-            lost: None,
+            ready_at: Vec::new(),
+            answered: Vec::new(),
+            lost: 0,
+            loss: None,
         })
     }
 
@@ -83,6 +92,7 @@ impl Fleet {
         waiting.reverse();
         self.recovered = 0;
         self.retries = 0;
+        self.ready_at.clear();
         let mut ask_again_at = Instant::now() + ASK_AGAIN;
         loop {
             waiting.append(&mut self.refused);
@@ -130,6 +140,50 @@ impl Fleet {
         waiting
     }
 
+    /// Each client sends the event that is for its number, `at_once` of them at a time; says how
+    /// long each ack took. One that is not `ok` is an error.
+    pub(crate) fn ask_all(
+        &mut self,
+        event: impl Fn(usize) -> String,
+        at_once: usize,
+        deadline: Instant,
+    ) -> anyhow::Result<Vec<Duration>> {
+        let count = self.clients.len();
+        let (mut asked_at, mut latencies) = (Vec::with_capacity(count), Vec::with_capacity(count));
+        while latencies.len() < count {
+            while asked_at.len() < count && asked_at.len() < latencies.len() + at_once {
+                let number = asked_at.len();
+                asked_at.push(Instant::now());
+                self.clients[number].ask(&event(number))?;
+            }
+            ensure!(
+                Instant::now() < deadline,
+                "only {} of {count} questions were answered",
+                latencies.len()
+            );
+            self.pump()?;
+            for (number, at) in std::mem::take(&mut self.answered) {
+                ensure_is_ok(&self.clients[number].take_answer())?;
+                latencies.push(at.saturating_duration_since(asked_at[number]));
+            }
+        }
+        Ok(latencies)
+    }
+
+    /// The first client sends an event; returns the arguments of its ack.
+    pub(crate) fn ask(&mut self, event: &str, deadline: Instant) -> anyhow::Result<Vec<u8>> {
+        let client = self.clients.first_mut().context("nobody is connected")?;
+        client.ask(event)?;
+        while self.answered.is_empty() {
+            ensure!(Instant::now() < deadline, "no answer to {event}");
+            self.pump()?;
+        }
+        self.answered.clear();
+        let answer = self.clients[0].take_answer();
+        ensure_is_ok(&answer)?;
+        Ok(answer)
+    }
+
     /// Cuts all connections at once.
     pub(crate) fn cut(&mut self) {
         self.clients.iter_mut().for_each(Client::stop);
@@ -144,9 +198,37 @@ impl Fleet {
         Ok(())
     }
 
+    /// Handles what has come, such as pings, and waits for nothing. Who was lost is said by
+    /// whatever is done next.
+    pub(crate) fn attend(&mut self) -> anyhow::Result<()> {
+        loop {
+            self.pump_for(Duration::ZERO)?;
+            if self.events.is_empty() {
+                return Ok(());
+            }
+        }
+    }
+
+    /// An error if an established connection broke.
+    pub(crate) fn ensure_nobody_was_lost(&mut self) -> anyhow::Result<()> {
+        let Some(first) = self.loss.take() else {
+            return Ok(());
+        };
+        let (lost, all) = (self.lost, self.clients.len());
+        bail!(first.context(format!(
+            "{lost} of {all} established connections broke, the first one"
+        )))
+    }
+
     /// Waits for an event or a moment, and handles what came.
     pub(crate) fn pump(&mut self) -> anyhow::Result<()> {
-        match self.poll.poll(&mut self.events, Some(POLL_WAIT)) {
+        self.pump_for(POLL_WAIT)?;
+        self.ensure_nobody_was_lost()
+    }
+
+    fn pump_for(&mut self, time: Duration) -> anyhow::Result<()> {
+        self.events.clear();
+        match self.poll.poll(&mut self.events, Some(time)) {
             Err(error) if error.kind() == std::io::ErrorKind::Interrupted => return Ok(()),
             other => other?,
         }
@@ -176,10 +258,13 @@ impl Fleet {
                 Ok(Progress::Ready { recovered }) => {
                     self.connecting -= 1;
                     self.recovered += usize::from(recovered);
+                    self.ready_at.push(Instant::now());
                 }
+                Ok(Progress::Answered) => self.answered.push((number, Instant::now())),
                 Err(error) if was_ready => {
                     client.stop();
-                    self.lost.get_or_insert(error);
+                    self.lost += 1;
+                    self.loss.get_or_insert(error);
                 }
                 Err(error) => {
                     client.stop();
@@ -191,9 +276,6 @@ impl Fleet {
                     }
                 }
             }
-        }
-        if let Some(error) = self.lost.take() {
-            bail!(error.context("an established connection broke"));
         }
         Ok(())
     }
@@ -212,4 +294,18 @@ impl Fleet {
     pub(crate) fn recovered(&self) -> usize {
         self.recovered
     }
+
+    /// How long after `begin` each client of the last [`Fleet::connect`] was subscribed.
+    pub(crate) fn ready_after(&self, begin: Instant) -> Vec<Duration> {
+        let ready_at = self.ready_at.iter();
+        ready_at
+            .map(|at| at.saturating_duration_since(begin))
+            .collect()
+    }
+}
+
+fn ensure_is_ok(answer: &[u8]) -> anyhow::Result<()> {
+    let text = String::from_utf8_lossy(answer);
+    ensure!(text.contains("\"ok\":true"), "the answer was {text}");
+    Ok(())
 }

@@ -15,6 +15,7 @@ use sha2::{Digest as _, Sha256};
 use crate::identity::{SECRET, TENANT};
 use crate::process::Process;
 use crate::publisher::API_KEY;
+use crate::setup::Prepared;
 
 const START_WAIT: Duration = Duration::from_secs(20);
 const START_POLL: Duration = Duration::from_millis(20);
@@ -55,7 +56,22 @@ impl ServerKind {
         }
     }
 
-    fn command(self, switchboard: &Path, data: &Path) -> anyhow::Result<Command> {
+    /// Whether it is Switchboard.
+    pub(crate) fn is_ours(self) -> bool {
+        matches!(self, Self::Switchboard | Self::SwitchboardMemory)
+    }
+
+    /// Whether it looks at tokens.
+    pub(crate) fn verifies_tokens(self) -> bool {
+        !matches!(self, Self::Floor | Self::FloorSingle)
+    }
+
+    fn command(
+        self,
+        prepared: &Prepared,
+        switchboard: &Path,
+        data: &Path,
+    ) -> anyhow::Result<Command> {
         let command = |program: &Path, arguments: &[&str]| {
             let mut command = Command::new(program);
             command.args(arguments);
@@ -63,7 +79,7 @@ impl ServerKind {
         };
         let journal = |kind: &str| -> anyhow::Result<Command> {
             let settings = data.join("switchboard.toml");
-            fs::write(&settings, switchboard_settings(kind))?;
+            fs::write(&settings, switchboard_settings(kind, prepared))?;
             let mut command = command(switchboard, &["serve", "--config"]);
             command.arg(settings);
             Ok(command)
@@ -71,10 +87,11 @@ impl ServerKind {
         let built = std::env::current_exe()?;
         Ok(match self {
             Self::Switchboard => {
-                let path = data.join("journal");
-                journal(&format!("kind = \"disk\"\npath = '{}'", path.display()))?
+                // A relative path would start at the directory of the settings.
+                let path = fs::canonicalize(data)?.join("journal");
+                journal(&format!("kind = \"disk\"\npath = '{}'\n", path.display()))?
             }
-            Self::SwitchboardMemory => journal("kind = \"memory\"")?,
+            Self::SwitchboardMemory => journal("kind = \"memory\"\n")?,
             Self::Node => command(Path::new("node"), &["peers/node/server.js"]),
             Self::NodeRecovery => {
                 command(Path::new("node"), &["peers/node/server.js", "--recovery"])
@@ -91,7 +108,13 @@ impl ServerKind {
     }
 }
 
-fn switchboard_settings(journal: &str) -> String {
+fn switchboard_settings(journal: &str, prepared: &Prepared) -> String {
+    let Prepared {
+        auth,
+        journal: more,
+        sections,
+        ..
+    } = prepared;
     let key_sha256 = Sha256::digest(API_KEY)
         .iter()
         .fold(String::new(), |mut hex, byte| {
@@ -106,9 +129,10 @@ fn switchboard_settings(journal: &str) -> String {
          [limits]\nconnections_per_address = \"off\"\nconnections_per_user_max = 1000000\n\
          connections_per_user = \"off\"\nsubscriptions = \"off\"\nevents = \"off\"\n\
          producer_requests = \"off\"\nproducer_events = \"off\"\n\n\
-         [auth]\nalgorithm = \"HS256\"\nsecret = \"{SECRET}\"\nlink_default = \"none\"\n\n\
-         [journal]\n{journal}\n\n\
-         [[producers]]\nname = \"bench\"\nkey_sha256 = \"{key_sha256}\"\ntenant = \"{TENANT}\"\n\n\
+         [auth]\n{auth}link_default = \"none\"\n\n\
+         [journal]\n{journal}{more}\n{sections}\
+         [[producers]]\nname = \"bench\"\nkey_sha256 = \"{key_sha256}\"\ntenant = \"{TENANT}\"\n\
+         scopes = [\"publish\", \"read\"]\n\n\
          [log]\nformat = \"json\"\nlevel = \"info\"\n"
     )
 }
@@ -124,11 +148,18 @@ pub(crate) struct Server {
 
 impl Server {
     /// Starts a server with `data` as its directory and waits until it listens.
-    pub(crate) fn start(kind: ServerKind, switchboard: &Path, data: &Path) -> anyhow::Result<Self> {
-        fs::create_dir_all(data)?;
+    pub(crate) fn start(
+        kind: ServerKind,
+        prepared: &Prepared,
+        switchboard: &Path,
+        data: &Path,
+    ) -> anyhow::Result<Self> {
         let log = data.join("log");
-        let mut child = kind
-            .command(switchboard, data)?
+        let mut command = kind.command(prepared, switchboard, data)?;
+        if let Some(path) = &prepared.public_key {
+            command.env("BENCH_PUBLIC_KEY_FILE", path);
+        }
+        let mut child = command
             .env_remove("PORT")
             .env("NODE_ENV", "production")
             .env("BENCH_SECRET", SECRET)

@@ -1,29 +1,42 @@
 //! One server and its clients, in a process of its own: does what it is told, one line each.
 
+mod connections;
+mod durability;
+mod fan_out;
+mod rights;
+
 use std::io::{BufRead as _, Write as _};
 use std::path::PathBuf;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
-use serde::{Deserialize, Serialize};
 
 use crate::fleet::Fleet;
 use crate::layout::{Layout, account};
 use crate::message;
+use crate::order::{FanOut, Finding, Order};
 use crate::process::Process;
 use crate::publisher::Publisher;
 use crate::server::{Server, ServerKind};
+use crate::setup::{Prepared, Setup};
 
 const CONNECT_WAIT: Duration = Duration::from_secs(90);
 const DELIVERY_WAIT: Duration = Duration::from_mins(1);
-/// How long what recovery brings back may come after the last client is back.
-const RECOVERY_WAIT: Duration = Duration::from_secs(5);
+/// How often the clients of a station are looked after that has nothing to do: often enough for
+/// any heartbeat, and seldom enough to disturb nobody who is measured meanwhile.
+const ATTEND_INTERVAL: Duration = Duration::from_secs(1);
+/// How many orders may wait.
+const ORDERS_MAX: usize = 1;
 
 /// What a station is started with.
 #[derive(clap::Args)]
 pub(crate) struct Options {
     #[arg(long)]
     server: ServerKind,
+    #[arg(long)]
+    setup: Setup,
     /// Switchboard's binary
     #[arg(long)]
     switchboard: PathBuf,
@@ -32,87 +45,10 @@ pub(crate) struct Options {
     data: PathBuf,
 }
 
-/// What a station is told.
-#[derive(Clone, Debug, Deserialize, Serialize)]
-pub(crate) enum Order {
-    /// Connect everybody.
-    Populate(Layout),
-    /// Publish to one room, again and again; needs [`Order::Populate`].
-    FanOut(FanOut),
-    /// Connect in two steps, then cut all connections and have them back; needs a fresh station.
-    Connections {
-        /// Who connects, `layout.clients` in the end.
-        layout: Layout,
-        /// How many connect in the first step.
-        base: usize,
-        /// How long to wait before memory is read, in milliseconds.
-        settle_ms: u64,
-    },
-}
-
-/// One case of publishing.
-#[derive(Clone, Copy, Debug, Deserialize, Eq, Ord, PartialEq, PartialOrd, Serialize)]
-pub(crate) struct FanOut {
-    /// How many sockets are in the room.
-    pub(crate) room: usize,
-    /// How many messages one request carries.
-    pub(crate) burst: u64,
-    /// How many requests, one after the other.
-    pub(crate) requests: u64,
-}
-
-/// What a station found.
-#[derive(Clone, Debug, Deserialize, Serialize)]
-pub(crate) enum Finding {
-    Populated,
-    FannedOut(FannedOut),
-    Connections(Connections),
-}
-
-/// What one case of publishing took.
-#[derive(Clone, Debug, Deserialize, Serialize)]
-pub(crate) struct FannedOut {
-    /// CPU of the server for each delivery, publishing included.
-    pub(crate) cpu_us_per_delivery: f64,
-    /// For each request, the time from its first byte until the last socket had its last message.
-    pub(crate) last_ms: Vec<f64>,
-    /// CPU of the load generator, as a share of the time: 1.0 would be a bottleneck.
-    pub(crate) loader_share: f64,
-}
-
-/// What connections took.
-#[derive(Clone, Debug, Deserialize, Serialize)]
-pub(crate) struct Connections {
-    /// Resident bytes of the server for each connection of the second step.
-    pub(crate) bytes_per_connection: f64,
-    /// Resident bytes of the server with everybody connected.
-    pub(crate) resident: u64,
-    /// CPU of the server for each connection of the second step.
-    pub(crate) cpu_us_per_connection: f64,
-    /// Clients that were turned away while connecting, and tried again.
-    pub(crate) retries: usize,
-    /// What followed when everybody was cut at once.
-    pub(crate) storm: Storm,
-}
-
-/// All connections cut at once, and everybody back.
-#[derive(Clone, Debug, Deserialize, Serialize)]
-pub(crate) struct Storm {
-    /// Seconds until everybody was subscribed again and had what recovery brings.
-    pub(crate) back_s: f64,
-    /// CPU of the server for each connection that was cut and came back.
-    pub(crate) cpu_us_per_connection: f64,
-    /// The share of clients that recovery gave their rooms back.
-    pub(crate) recovered: f64,
-    /// The share of deliveries, published while nobody was there, that recovery brought.
-    pub(crate) missed_delivered: f64,
-    /// Clients that were turned away, and tried again.
-    pub(crate) retries: usize,
-}
-
 struct Station {
     server: Server,
-    layout: Option<Layout>,
+    prepared: Prepared,
+    data: PathBuf,
     fleet: Option<Fleet>,
     publisher: Publisher,
     own: Process,
@@ -121,88 +57,117 @@ struct Station {
 
 /// Reads orders and answers each with a line until there are no more.
 pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
-    let server = Server::start(options.server, &options.switchboard, &options.data);
-    let mut station = server.and_then(|server| {
-        let publisher = Publisher::connect(server.address)?;
-        let own = Process::own()?;
-        Ok(Station {
-            server,
-            layout: None,
-            fleet: None,
-            publisher,
-            own,
-            next_message: 1,
-        })
-    });
-    for line in std::io::stdin().lock().lines() {
-        let order: Order = serde_json::from_str(&line?)?;
-        let finding = match &mut station {
-            Ok(station) => station.obey(order).map_err(|error| format!("{error:#}")),
-            Err(error) => Err(format!("{error:#}")),
+    let orders = orders();
+    let mut station = Station::start(options);
+    let mut trouble = None;
+    loop {
+        let line = match orders.recv_timeout(ATTEND_INTERVAL) {
+            Ok(line) => line?,
+            Err(RecvTimeoutError::Timeout) => {
+                if let Ok(station) = &mut station
+                    && let Err(error) = station.attend()
+                {
+                    trouble.get_or_insert(error);
+                }
+                continue;
+            }
+            Err(RecvTimeoutError::Disconnected) => return Ok(()),
+        };
+        let order: Order = serde_json::from_str(&line)?;
+        let finding = match (&mut station, trouble.take()) {
+            (_, Some(error)) => Err(format!("between orders: {error:#}")),
+            (Ok(station), None) => station.obey(order).map_err(|error| format!("{error:#}")),
+            (Err(error), None) => Err(format!("{error:#}")),
         };
         let mut stdout = std::io::stdout().lock();
         serde_json::to_writer(&mut stdout, &finding)?;
         stdout.write_all(b"\n")?;
         stdout.flush()?;
     }
-    Ok(())
+}
+
+/// The lines of standard input, read on a thread of their own, so that clients can be looked after
+/// while there are none.
+fn orders() -> Receiver<std::io::Result<String>> {
+    let (sender, receiver) = sync_channel(ORDERS_MAX);
+    thread::spawn(move || {
+        for line in std::io::stdin().lock().lines() {
+            if sender.send(line).is_err() {
+                return;
+            }
+        }
+    });
+    receiver
 }
 
 impl Station {
+    fn start(options: &Options) -> anyhow::Result<Self> {
+        let prepared = options.setup.prepare(&options.data)?;
+        let server = Server::start(
+            options.server,
+            &prepared,
+            &options.switchboard,
+            &options.data,
+        )?;
+        let publisher = Publisher::connect(server.address)?;
+        let own = Process::own()?;
+        Ok(Self {
+            server,
+            prepared,
+            data: options.data.clone(),
+            fleet: None,
+            publisher,
+            own,
+            next_message: 1,
+        })
+    }
+
     fn obey(&mut self, order: Order) -> anyhow::Result<Finding> {
-        match order {
+        // What came while other servers had their turn is handled before anything is measured.
+        self.attend()?;
+        if let Some(fleet) = &mut self.fleet {
+            fleet.ensure_nobody_was_lost()?;
+        }
+        Ok(match order {
             Order::Populate(layout) => {
-                let mut fleet = Fleet::new(self.server.address, &layout)?;
-                fleet.connect(layout.clients, Instant::now() + CONNECT_WAIT)?;
-                self.layout = Some(layout);
-                self.fleet = Some(fleet);
-                Ok(Finding::Populated)
+                self.populate(&layout)?;
+                Finding::Populated
             }
-            Order::FanOut(case) => self.fan_out(case).map(Finding::FannedOut),
+            Order::FanOut(case) => Finding::FannedOut(self.fan_out(case)?),
+            Order::Muster => Finding::Present,
             Order::Connections {
                 layout,
                 base,
                 settle_ms,
-            } => self
-                .connections(&layout, base, Duration::from_millis(settle_ms))
-                .map(Finding::Connections),
-        }
-    }
-
-    fn fan_out(&mut self, case: FanOut) -> anyhow::Result<FannedOut> {
-        // What happened while other servers were measured, such as pings, comes first.
-        self.fleet
-            .as_mut()
-            .context("nobody is connected")?
-            .idle(Duration::from_millis(20))?;
-        self.deliver(case)?;
-
-        let (cpu, own, begin) = (self.server.process.cpu()?, self.own.cpu()?, Instant::now());
-        let last_ms = (0..case.requests)
-            .map(|_| self.deliver(case))
-            .collect::<anyhow::Result<Vec<_>>>()?;
-        let wall = begin.elapsed();
-        let (cpu, own) = (
-            used_since(self.server.process, cpu)?,
-            used_since(self.own, own)?,
-        );
-
-        self.ensure_nothing_surplus()?;
-        let deliveries = case.requests * case.burst * u64::try_from(case.room)?;
-        Ok(FannedOut {
-            cpu_us_per_delivery: micros_each(cpu, deliveries),
-            last_ms,
-            loader_share: own.as_secs_f64() / wall.as_secs_f64(),
+            } => {
+                let settle = Duration::from_millis(settle_ms);
+                Finding::Connections(self.connections(&layout, base, settle)?)
+            }
+            Order::Accept { layout, base } => Finding::Accepted(self.accept(&layout, base)?),
+            Order::Subscribe(layout) => Finding::Subscribed(self.subscribe(&layout)?),
+            Order::Sync { time_ms } => {
+                let time = Duration::from_millis(time_ms);
+                Finding::Synced(crate::disk::syncs(&self.data, time)?)
+            }
+            Order::Append(case) => Finding::Appended(self.append(case)?),
+            Order::Recover(case) => Finding::Recovered(self.recover(&case)?),
+            Order::Replay(case) => Finding::Replayed(self.replay(&case)?),
         })
     }
 
-    fn ensure_nothing_surplus(&mut self) -> anyhow::Result<()> {
-        let surplus = self
-            .fleet
-            .as_mut()
-            .map_or(0, |fleet| fleet.tally().surplus());
-        ensure!(surplus == 0, "{surplus} deliveries too many");
-        Ok(())
+    /// Answers pings that came while there was nothing to do.
+    fn attend(&mut self) -> anyhow::Result<()> {
+        match &mut self.fleet {
+            Some(fleet) => fleet.attend(),
+            None => Ok(()),
+        }
+    }
+
+    fn populate(&mut self, layout: &Layout) -> anyhow::Result<&mut Fleet> {
+        let fleet = Fleet::new(self.server.address, layout, &self.prepared.signer)?;
+        let fleet = self.fleet.insert(fleet);
+        fleet.connect(layout.clients, Instant::now() + CONNECT_WAIT)?;
+        Ok(fleet)
     }
 
     /// Publishes one request and waits until everybody has it; says how many milliseconds it took.
@@ -234,107 +199,16 @@ impl Station {
         Ok(last_at.saturating_duration_since(sent_at).as_secs_f64() * 1e3)
     }
 
-    fn connections(
-        &mut self,
-        layout: &Layout,
-        base: usize,
-        settle: Duration,
-    ) -> anyhow::Result<Connections> {
-        let everybody = layout.clients;
-        let further = u64::try_from(everybody - base)?;
-        let process = self.server.process;
-        let fleet = self.fleet.insert(Fleet::new(self.server.address, layout)?);
-        fleet.connect(base, Instant::now() + CONNECT_WAIT)?;
-        fleet.idle(settle)?;
-        let (resident_before, cpu) = (process.resident()?, process.cpu()?);
-
-        fleet.connect(everybody, Instant::now() + CONNECT_WAIT)?;
-        let cpu = used_since(process, cpu)?;
-        let retries = fleet.retries();
-        fleet.idle(settle)?;
-        let resident = process.resident()?;
-
-        // So that everybody has a position to recover from.
-        for &room in &layout.rooms {
-            self.deliver(FanOut {
-                room,
-                burst: 1,
-                requests: 1,
-            })?;
-        }
-        let storm = self.storm(layout)?;
-
-        Ok(Connections {
-            bytes_per_connection: ratio(resident.saturating_sub(resident_before), further),
-            resident,
-            cpu_us_per_connection: micros_each(cpu, further),
-            retries,
-            storm,
-        })
+    fn ensure_nothing_surplus(&mut self) -> anyhow::Result<()> {
+        let surplus = self
+            .fleet
+            .as_mut()
+            .map_or(0, |fleet| fleet.tally().surplus());
+        ensure!(surplus == 0, "{surplus} deliveries too many");
+        Ok(())
     }
-
-    /// Cuts all connections at once and has them all back.
-    fn storm(&mut self, layout: &Layout) -> anyhow::Result<Storm> {
-        let fleet = self.fleet.as_mut().context("nobody is connected")?;
-        let cpu = self.server.process.cpu()?;
-        let begin = Instant::now();
-        fleet.cut();
-        let first = self.next_message;
-        for &room in &layout.rooms {
-            self.publisher
-                .publish(message::body(&account(room), self.next_message, 1))?;
-            self.next_message += 1;
-            self.publisher.wait()?;
-        }
-        let missed = layout
-            .rooms
-            .iter()
-            .map(|&len| u64::try_from(len))
-            .sum::<Result<u64, _>>()?;
-        fleet
-            .tally()
-            .expect(first, u64::try_from(layout.rooms.len())?, usize::MAX);
-        fleet.connect(layout.clients, begin + CONNECT_WAIT)?;
-        let end = Instant::now() + RECOVERY_WAIT;
-        while fleet.recovered() > 0 && fleet.tally().delivered() < missed && Instant::now() < end {
-            fleet.pump()?;
-        }
-        let back = begin.elapsed();
-        let cpu = used_since(self.server.process, cpu)?;
-        let (recovered, retries) = (fleet.recovered(), fleet.retries());
-        let delivered = fleet.tally().delivered();
-        for &room in &layout.rooms {
-            self.deliver(FanOut {
-                room,
-                burst: 1,
-                requests: 1,
-            })
-            .context("after everybody had come back")?;
-        }
-        self.ensure_nothing_surplus()?;
-        let everybody = u64::try_from(layout.clients)?;
-        Ok(Storm {
-            back_s: back.as_secs_f64(),
-            cpu_us_per_connection: micros_each(cpu, everybody),
-            recovered: ratio(u64::try_from(recovered)?, everybody),
-            missed_delivered: ratio(delivered, missed),
-            retries,
-        })
-    }
-}
-
-#[expect(
-    clippy::cast_precision_loss,
-    reason = "shares and averages of counts far below 2^52"
-)]
-fn ratio(part: u64, whole: u64) -> f64 {
-    part as f64 / whole as f64
 }
 
 fn used_since(process: Process, before: Duration) -> anyhow::Result<Duration> {
     Ok(process.cpu()?.saturating_sub(before))
-}
-
-fn micros_each(time: Duration, count: u64) -> f64 {
-    time.as_secs_f64() * 1e6 / ratio(count, 1)
 }

@@ -1,4 +1,9 @@
-//! Medians and spreads.
+//! Medians, spreads and averages.
+
+use std::time::Duration;
+
+use anyhow::Context as _;
+use serde::{Deserialize, Serialize};
 
 /// Several measurements of one thing.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -18,6 +23,27 @@ impl Summary {
     }
 }
 
+/// How long one of many took.
+#[expect(clippy::struct_field_names, reason = "the unit is part of each name")]
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Serialize)]
+pub(crate) struct Latencies {
+    pub(crate) p50_ms: f64,
+    pub(crate) p99_ms: f64,
+    pub(crate) last_ms: f64,
+}
+
+impl Latencies {
+    pub(crate) fn of(samples: &[Duration]) -> anyhow::Result<Self> {
+        let samples: Vec<f64> = samples.iter().map(|it| it.as_secs_f64() * 1e3).collect();
+        let at = |q| quantile(&samples, q).context("nothing was measured");
+        Ok(Self {
+            p50_ms: at(0.5)?,
+            p99_ms: at(0.99)?,
+            last_ms: at(1.0)?,
+        })
+    }
+}
+
 /// The value below which the fraction `q` of the values lies, between neighbours in proportion.
 #[expect(
     clippy::cast_precision_loss,
@@ -33,6 +59,25 @@ pub(crate) fn quantile(values: &[f64], q: f64) -> Option<f64> {
     Some(low + (high - low) * at.fract())
 }
 
+/// A share, or an average.
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "shares and averages of counts far below 2^52"
+)]
+pub(crate) fn ratio(part: u64, whole: u64) -> f64 {
+    part as f64 / whole as f64
+}
+
+/// What each of `count` took, in microseconds.
+pub(crate) fn micros_each(time: Duration, count: u64) -> f64 {
+    time.as_secs_f64() * 1e6 / ratio(count, 1)
+}
+
+/// How many there were in a second.
+pub(crate) fn per_second(count: usize, time: Duration) -> f64 {
+    ratio(count as u64, 1) / time.as_secs_f64()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -42,5 +87,15 @@ mod tests {
         assert_eq!(quantile(&[4.0, 1.0, 3.0, 2.0], 0.5), Some(2.5));
         assert_eq!(quantile(&[7.0], 0.99), Some(7.0));
         assert_eq!(quantile(&[], 0.5), None);
+    }
+
+    #[test]
+    fn the_last_one_is_the_longest() {
+        let samples = [30, 10, 20].map(Duration::from_millis);
+
+        let latencies = Latencies::of(&samples).expect("three samples");
+
+        assert_eq!((latencies.p50_ms, latencies.last_ms), (20.0, 30.0));
+        assert!(Latencies::of(&[]).is_err());
     }
 }

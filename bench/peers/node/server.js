@@ -1,10 +1,13 @@
 // Node's socket.io with ws, doing the same work as Switchboard for the same commands:
 // a token checked at CONNECT, three rooms for each socket, and POST /v1/events to publish.
+import { readFileSync } from "node:fs";
 import { createServer } from "node:http";
 import jwt from "jsonwebtoken";
 import { Server } from "socket.io";
 
-const secret = process.env.BENCH_SECRET;
+const publicKey = process.env.BENCH_PUBLIC_KEY_FILE;
+const key = publicKey ? readFileSync(publicKey) : process.env.BENCH_SECRET;
+const algorithms = [publicKey ? "ES256" : "HS256"];
 const recovery = process.argv.includes("--recovery");
 // The numbers stand in for Switchboard's positions: the last argument of every event.
 let published = 0;
@@ -40,7 +43,7 @@ io.engine.on("connection", (raw) => {
 });
 
 io.use((socket, next) => {
-  jwt.verify(socket.handshake.auth.token, secret, { algorithms: ["HS256"] }, (error, claims) => {
+  jwt.verify(socket.handshake.auth.token, key, { algorithms }, (error, claims) => {
     if (error) return next(new Error("unauthorized"));
     socket.data = claims;
     next();

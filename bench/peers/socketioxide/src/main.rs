@@ -125,14 +125,28 @@ async fn publish(State(io): State<SocketIo>, body: Bytes) -> StatusCode {
     StatusCode::ACCEPTED
 }
 
+/// A public key if there is one, else the secret.
+#[expect(clippy::disallowed_methods, reason = "the peer's only settings")]
+fn keys() -> anyhow::Result<Keys> {
+    let (key, algorithm) = match std::env::var("BENCH_PUBLIC_KEY_FILE") {
+        Ok(path) => (
+            DecodingKey::from_ec_pem(&std::fs::read(path)?)?,
+            Algorithm::ES256,
+        ),
+        Err(_) => (
+            DecodingKey::from_secret(std::env::var("BENCH_SECRET")?.as_bytes()),
+            Algorithm::HS256,
+        ),
+    };
+    Ok(Keys {
+        key,
+        validation: Validation::new(algorithm),
+    })
+}
+
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
-    #[expect(clippy::disallowed_methods, reason = "the peer has this one setting")]
-    let secret = std::env::var("BENCH_SECRET")?;
-    let _ = KEYS.set(Keys {
-        key: DecodingKey::from_secret(secret.as_bytes()),
-        validation: Validation::new(Algorithm::HS256),
-    });
+    let _ = KEYS.set(keys()?);
 
     let (layer, io) = SocketIo::builder()
         .max_buffer_size(SOCKET_PACKETS_MAX)
