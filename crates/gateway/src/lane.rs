@@ -1,6 +1,6 @@
 //! One partition's hub and the task that fans its records out.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -384,17 +384,27 @@ impl Lane {
 }
 
 /// Who hears `record`: nobody a QR code that came late, which is worth nothing any more, and a
-/// credential still.
+/// credential still; nor what was erased. In the name of nobody, because no room of every tenant would
+/// be everybody.
 fn heard_by(record: &Record, now: Timestamp) -> Audience<'_> {
     let event = &record.event;
     let audience = event.audience();
-    let is_expired = event.expires_at().is_some_and(|end| end <= now);
+    if event.expires_at().is_some_and(|end| end <= now) {
+        return Audience {
+            tenant: &NOBODY,
+            rooms: &[],
+            except: &[],
+        };
+    }
     Audience {
         tenant: event.tenant(),
-        rooms: if is_expired { &[] } else { &audience.rooms },
+        rooms: &audience.rooms,
         except: &audience.except,
     }
 }
+
+/// A tenant that no client is of.
+static NOBODY: LazyLock<TenantId> = LazyLock::new(TenantId::system);
 
 impl Registration {
     /// Leaves the session known: its connection tells when it ends.
