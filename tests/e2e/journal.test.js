@@ -43,7 +43,7 @@ test('what is erased from a running server is not replayed, not repeated and in 
   assert.equal(reply.ok, true, JSON.stringify(reply));
   const events = await server.received(client);
   assert.deepEqual(
-    events.map(({ args }) => args[0].message.contactId),
+    events.map(({ payload }) => payload.message.contactId),
     ['43'],
   );
   const again = await server.published(draft('42'));
