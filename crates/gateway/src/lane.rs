@@ -431,3 +431,43 @@ fn take_away(session: &Session) {
 
 const PAUSE_MIN: Duration = Duration::from_millis(50);
 const PAUSE_MAX: Duration = Duration::from_secs(5);
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use switchboard_event::{Event, EventParts};
+
+    use super::*;
+
+    #[test]
+    fn what_expired_or_was_erased_is_for_nobody_even_if_it_was_for_every_tenant() {
+        let now = Timestamp::from_millis(1_000);
+        let record = |event| Record {
+            position: Position {
+                epoch: Epoch::new(1),
+                offset: Offset::new(1),
+            },
+            event,
+        };
+        let event = Event::from_parts(EventParts {
+            id: "a".parse().unwrap(),
+            tenant: TenantId::everyone(),
+            at: now,
+            name: "system:notification".into(),
+            data: "{}".into(),
+            audience: switchboard_event::Audience::default(),
+            expires_at: now.checked_add(Duration::from_millis(1)),
+            receipt_by: None,
+            fingerprint: [0; 16],
+        });
+        let later = now.checked_add(Duration::from_millis(1)).unwrap();
+        let (erased, event) = (record(event.tombstone()), record(event));
+
+        assert!(heard_by(&event, now).tenant.is_everyone());
+        for nobody in [heard_by(&event, later), heard_by(&erased, now)] {
+            assert_eq!(nobody.tenant, &TenantId::system());
+            assert!(nobody.rooms.is_empty());
+        }
+    }
+}

@@ -242,18 +242,18 @@ impl Erasing {
         )?;
         let bounds = (tenant.as_str(), after, end, row::stored(VALUES_MAX));
         let mut rows = select.query(bounds)?;
-        let (mut count, mut last, mut traced) = (0, None, Vec::new());
+        let (mut count, mut last, mut named) = (0, None, Vec::new());
         while let Some(row) = rows.next()? {
             let key: String = row.get(0)?;
             let value = row.get_ref(1)?.as_blob().map_err(rusqlite::Error::from)?;
             if traces.are_in(&key, value) {
-                traced.push(key.clone());
+                named.push(key.clone());
             }
             (count, last) = (count + 1, Some(key));
         }
         drop(rows);
         let mut taken = Taken::default();
-        for key in &traced {
+        for key in &named {
             taken.values += delete(connection, tenant, key)?;
         }
         if count == VALUES_MAX {
@@ -296,5 +296,5 @@ const VALUES_MAX: usize = 1_024;
 /// What a slice takes up in the queue.
 const SLICE_BYTES: usize = 64 * 1024;
 /// How often the log is tried to be emptied while somebody reads, and how long is waited each time.
-const REFUSALS_MAX: u32 = 100;
-const REFUSAL_PAUSE: Duration = Duration::from_millis(100);
+const REFUSALS_MAX: u32 = 20;
+const REFUSAL_PAUSE: Duration = Duration::from_millis(500);

@@ -1,6 +1,6 @@
 //! How far the journal was, told apart from it: what has less than that has lost something.
 
-use std::fs::{self, File};
+use std::fs::{File, OpenOptions};
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::Path;
 
@@ -43,7 +43,10 @@ impl Mark {
 
     /// What the file says, if there is one and it says something.
     pub(super) fn look(path: &Path) -> Option<Reached> {
-        Reached::decode(&fs::read(path).ok()?)
+        let mut bytes = Vec::new();
+        let file = OpenOptions::new().read(true).open(path).ok()?;
+        file.take(LEN as u64 + 1).read_to_end(&mut bytes).ok()?;
+        Reached::decode(&bytes)
     }
 
     /// Notes a commit that was synced. That it cannot be noted is no reason to fail.

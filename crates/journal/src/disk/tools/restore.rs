@@ -92,7 +92,8 @@ fn take(
 ) -> Result<(Epoch, u64, u64), ToolError> {
     let fill = || -> io::Result<()> {
         discard(copy);
-        io::copy(&mut fs::File::open(source)?, &mut open_or_make(copy)?)?;
+        let mut source = fs::OpenOptions::new().read(true).open(source)?;
+        io::copy(&mut source, &mut open_or_make(copy)?)?;
         Ok(())
     };
     fill().map_err(|error| ToolError::io(source, &error))?;

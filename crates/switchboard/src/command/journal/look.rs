@@ -119,7 +119,7 @@ fn stats_text(stats: &JournalStats) -> String {
             |at| WireTime::from(at).as_str().to_owned(),
         )
     };
-    let mut text = format!(
+    let text = format!(
         "epoch      {}, format {}\n\
          records    {}, {}\n\
          oldest     {}\n\
@@ -139,19 +139,16 @@ fn stats_text(stats: &JournalStats) -> String {
         stats.sessions,
         stats.leases,
     );
-    for file in &stats.files {
-        text += &format!("\n{:<18} {}", file.name, ByteSize::b(file.bytes));
-    }
-    for (number, one) in stats.partitions.iter().enumerate() {
-        if one.head.as_u64() > 0 {
-            text += &format!(
-                "\npartition {number}: offsets {} to {}",
-                one.floor.next(),
-                one.head
-            );
-        }
-    }
-    text
+    let files = stats.files.iter();
+    let files = files.map(|file| format!("{:<18} {}", file.name, ByteSize::b(file.bytes)));
+    let partitions = stats.partitions.iter().enumerate();
+    let partitions = partitions.filter(|(_, one)| one.head.as_u64() > 0);
+    let partitions = partitions.map(|(number, one)| {
+        let (first, last) = (one.floor.next(), one.head);
+        format!("partition {number}: offsets {first} to {last}")
+    });
+    let lines: Vec<_> = [text].into_iter().chain(files).chain(partitions).collect();
+    lines.join("\n")
 }
 
 fn verdict_json(verdict: &Verdict) -> Value {
