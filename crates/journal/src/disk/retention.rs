@@ -136,6 +136,7 @@ impl Retention {
 }
 
 /// What a step came to.
+#[derive(Debug)]
 pub(super) struct Trimmed {
     pub(super) ledger: Ledger,
     /// Records whose payloads went before them.

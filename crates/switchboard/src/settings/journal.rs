@@ -116,3 +116,42 @@ const KINDS_MAX: usize = 32;
 const AGES: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_hours(87600);
 const SIZES: RangeInclusive<ByteSize> = ByteSize::kib(64)..=ByteSize::tib(16);
 const PARTITIONS_MAX: u32 = 1024;
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::settings::{Environment, Settings};
+
+    #[test]
+    fn kinds_of_events_are_kept_for_less_time_than_the_rest() {
+        let load = |kind: &str| {
+            let secret = "[auth]\nsecret = \"0123456789abcdef0123456789abcdef\"\n";
+            let text = format!("{secret}[journal.retention_events]\n{kind}");
+            let file = Some((Path::new("switchboard.toml"), &*text));
+            Settings::from_text(file, &Environment::default())
+        };
+        let refused = |kind: &str| load(kind).unwrap_err().to_string();
+
+        let kinds = load("\"message:*\" = \"6h\"")
+            .unwrap()
+            .journal
+            .retention_events;
+        let (long, all) = (
+            refused("\"message:*\" = \"24h\""),
+            refused("\"*\" = \"1h\""),
+        );
+
+        assert_eq!(kinds[0].kind.to_string(), "message:*");
+        assert_eq!(kinds[0].age, Duration::from_hours(6));
+        assert!(
+            long.contains("must be shorter than journal.retention_age"),
+            "{long}"
+        );
+        assert!(
+            all.contains("must be an event's name, or the beginning of one"),
+            "{all}"
+        );
+    }
+}

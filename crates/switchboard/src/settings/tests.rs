@@ -1,5 +1,3 @@
-use std::time::Duration;
-
 use switchboard_event::TenantId;
 
 use super::*;
@@ -337,33 +335,6 @@ fn two_producers_or_webhooks_are_never_mistaken_for_each_other() {
         &[],
         "etc/switchboard.toml:9: webhooks.meta[1].endpoint is \"e\", which another webhook has",
     );
-}
-
-#[test]
-fn kinds_of_events_are_kept_for_less_time_than_the_rest() {
-    let secret = format!("[auth]\nsecret = \"{SECRET}\"\n");
-    let table = [
-        (
-            "[journal.retention_events]\n\"message:*\" = \"24h\"",
-            "4: journal.retention_events.message:* must be shorter than journal.retention_age",
-        ),
-        (
-            "[journal.retention_events]\n\"*\" = \"1h\"",
-            "4: journal.retention_events.* must be an event's name, or the beginning of one and `*`",
-        ),
-    ];
-    for (text, problem) in table {
-        let place = format!("etc/switchboard.toml:{problem}");
-        check(&format!("{secret}{text}"), &[], &place);
-    }
-    let text = format!("{secret}[journal.retention_events]\n\"message:*\" = \"6h\"");
-    let file = Some((Path::new("switchboard.toml"), &*text));
-    let kinds = Settings::from_text(file, &Environment::default())
-        .unwrap()
-        .journal
-        .retention_events;
-    assert_eq!(kinds[0].kind.to_string(), "message:*");
-    assert_eq!(kinds[0].age, Duration::from_hours(6));
 }
 
 #[test]
