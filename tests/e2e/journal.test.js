@@ -48,11 +48,13 @@ test('what is erased from a running server is not replayed, not repeated and in 
   );
   const again = await server.published(draft('42'));
   assert.deepEqual(again, first, 'a retry is a duplicate at its old position');
-  const refused = await run(['journal', 'erase', '--tenant', 'acme', '--room', 'contact:43', '--data', join(server.directory, 'data')]);
+  const other = ['journal', 'erase', '--tenant', 'acme', '--room', 'contact:43'];
+  const data = join(server.directory, 'data');
+  const refused = await run([...other, '--data', data]);
   assert.equal(refused.code, 1);
   assert.match(refused.stderr, /in use by another process\n next: ask the server that has it open: --url/);
   await server.terminate();
-  const offline = await run(['journal', 'erase', '--tenant', 'acme', '--room', 'contact:43', '--data', join(server.directory, 'data')]);
+  const offline = await run([...other, '--data', data]);
   assert.equal(offline.code, 0, offline.stderr);
   assert.match(offline.stdout, /^erased 1 records and 1 values of contact:43$/);
   assert.ok(!holds(server.directory, secret));

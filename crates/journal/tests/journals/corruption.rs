@@ -56,19 +56,21 @@ struct Seen {
     sessions: Vec<Option<StoredSession>>,
 }
 
+#[expect(clippy::print_stdout, reason = "the start with which it is done again")]
 async fn alter_and_look(original: &Path, files: &[&str]) {
-    let seed = number("SEED").unwrap_or_else(|| u64::from(std::process::id()));
+    let start = number("SEED").unwrap_or_else(|| u64::from(std::process::id()));
+    println!("SEED={start}");
     let rounds = number("ROUNDS").unwrap_or(ROUNDS);
-    let expected = look(copy(original).path()).await.unwrap();
+    let expected = observe(copy(original).path()).await.unwrap();
     assert_eq!(expected.records.len() as u64, RECORDS);
-    let (mut random, mut unsaid) = (Random(seed), 0);
+    let (mut random, mut unsaid) = (Random(start), 0);
     for round in 0..rounds {
-        let copy = copy(original);
+        let altered = copy(original);
         let file = files[random.below(files.len() as u64)];
-        let done = alter(&copy.path().join(file), &mut random);
+        let done = alter(&altered.path().join(file), &mut random);
 
-        let verdict = tools::verify(copy.path(), &mut |_| {});
-        let seen = look(copy.path()).await;
+        let verdict = tools::verify(altered.path(), &mut |_| {});
+        let seen = observe(altered.path()).await;
 
         let is_found = verdict.as_ref().map_or(true, |verdict| !verdict.is_good());
         let is_same = seen.as_ref().is_ok_and(|seen| *seen == expected);
@@ -80,11 +82,11 @@ async fn alter_and_look(original: &Path, files: &[&str]) {
         });
         assert!(
             is_same || is_found || is_other || seen.is_err(),
-            "SEED={seed}, round {round}: {file}: {done}, and nobody says so: {seen:?}"
+            "SEED={start}, round {round}: {file}: {done}, and nobody says so: {seen:?}"
         );
         unsaid += u32::from(is_same && !is_found);
     }
-    println!("SEED={seed}: {unsaid} of {rounds} alterations changed nothing");
+    println!("{unsaid} of {rounds} alterations changed nothing");
 }
 
 fn alter(file: &Path, random: &mut Random) -> String {
@@ -110,7 +112,7 @@ fn alter(file: &Path, random: &mut Random) -> String {
     done
 }
 
-async fn look(directory: &Path) -> Result<Seen, String> {
+async fn observe(directory: &Path) -> Result<Seen, String> {
     let journal = DiskJournal::open(&two(directory)).map_err(|error| error.to_string())?;
     let seen = see(&journal).await;
     journal.close().await;

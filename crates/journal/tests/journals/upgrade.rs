@@ -84,8 +84,8 @@ async fn check(journal: &DiskJournal) {
     let claimed = journal.claim(&key(), &tenant(), &user, end(), now()).await;
     let claimed = claimed.unwrap().unwrap();
     assert_eq!(claimed.session, session(head.epoch));
-    let held = journal.held(partition(), "presence:", None).await.unwrap();
-    assert_eq!(held, [lease()]);
+    let leases = journal.held(partition(), "presence:", None).await.unwrap();
+    assert_eq!(leases, [lease()]);
 }
 
 async fn fill(journal: &DiskJournal) {
