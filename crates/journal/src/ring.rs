@@ -343,7 +343,7 @@ mod tests {
             bytes_max: usize::MAX,
         });
         let room = |offset: u64| {
-            if offset % 100 == 0 {
+            if offset.is_multiple_of(100) {
                 "contact:quiet"
             } else {
                 "contact:busy"
