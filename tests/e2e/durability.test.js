@@ -10,7 +10,7 @@ import { draftOf, Load, LOAD_ROOM, random } from './harness/load.js';
 import { temporaryDirectory } from './harness/process.js';
 import { startServer } from './harness/server.js';
 import { WEBHOOK } from './harness/settings.js';
-import { CHANGING, RECEIVING, SENDING, SYNCING, unsyncedAnswer } from './harness/trace.js';
+import { CHANGING, RECEIVING, SENDING, SYNCING, syncsFor, unsyncedAnswer } from './harness/trace.js';
 import { until } from './harness/until.js';
 
 const ROUNDS = 4;
@@ -107,6 +107,7 @@ describe('the sync between the write and the answer, in the system calls', () =>
 
     const trace = readFileSync(file, 'utf8');
     const journal = join(server.directory, 'data');
+    assert.equal(syncsFor(trace, { marker: 'marker-2', journal, status: 202 }), 1, 'an idle append waits for one sync');
     const withoutSync = trace
       .split('\n')
       .filter((line) => !SYNCING.some((name) => line.includes(name)))

@@ -304,6 +304,17 @@ const WAYS = {
     'of everything': () => orders('/v1/access/invalidate', {}),
     'in the name of the other': () => refused('/v1/access/invalidate', { tenant: 'acme' }),
   },
+  '/v1/erasures': {
+    'of a room of the same name': async () => {
+      const position = await acme.speak();
+      const mine = await server.post('/v1/erasures', { room: 'contact:1' }, { key: globex.key });
+      assert.equal(mine.status, 200, JSON.stringify(mine.body));
+      const theirs = await server.post('/v1/erasures', { room: 'contact:1' }, { key: acme.key });
+      assert.ok(theirs.body.records > 0, `there was something to erase after ${position}`);
+      return mine.body;
+    },
+    'in the name of the other': () => refused('/v1/erasures', { room: 'contact:1', tenant: 'acme' }),
+  },
   '/v1/producers': {
     'and reads its own': async () => {
       const { body } = await server.get('/v1/producers', { authorization: `Bearer ${globex.key}` });

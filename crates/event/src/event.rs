@@ -119,6 +119,38 @@ impl Event {
     pub fn fingerprint(&self) -> [u8; 16] {
         self.parts.fingerprint
     }
+
+    /// What a journal keeps of an event whose payload is to be gone, so that its position stays
+    /// and a retry does not bring it back: name, time, fingerprint, and the id as a hash.
+    ///
+    /// It expired long ago and is for no room, so whoever skips what expired skips it too.
+    #[must_use]
+    pub fn tombstone(&self) -> Self {
+        let EventParts {
+            id,
+            tenant,
+            at,
+            name,
+            fingerprint,
+            ..
+        } = self.parts.clone();
+        Self::from_parts(EventParts {
+            id: id.of_tombstone(&tenant),
+            tenant,
+            at,
+            name,
+            data: Bytes::new(),
+            audience: Audience::default(),
+            expires_at: Some(Timestamp::MIN),
+            receipt_by: None,
+            fingerprint,
+        })
+    }
+
+    /// Whether this is a [`tombstone`](Self::tombstone): no payload that was accepted is empty.
+    pub fn is_tombstone(&self) -> bool {
+        self.parts.data.is_empty() && self.parts.expires_at == Some(Timestamp::MIN)
+    }
 }
 
 /// The payload and the rooms stay out of logs: they hold message text and phone numbers.
@@ -136,5 +168,37 @@ impl fmt::Debug for EventParts {
             .field("at", &self.at)
             .field("data_len", &self.data.len())
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tombstone_tells_neither_payload_nor_room_nor_id() {
+        let event = Event::from_parts(EventParts {
+            id: "wamid.4915112345678".parse().unwrap(),
+            tenant: "acme".parse().unwrap(),
+            at: Timestamp::from_millis(7),
+            name: "message:received".into(),
+            data: Bytes::from_static(br#"{"text":"hello"}"#),
+            audience: Audience {
+                rooms: vec!["contact:42".parse().unwrap()],
+                except: vec!["user:7".parse().unwrap()],
+            },
+            expires_at: None,
+            receipt_by: Some(Timestamp::from_millis(9)),
+            fingerprint: [7; 16],
+        });
+
+        let tombstone = event.tombstone();
+
+        assert!(tombstone.is_tombstone() && !event.is_tombstone());
+        assert_eq!(tombstone.id(), &event.id().of_tombstone(event.tenant()));
+        assert!(!tombstone.id().as_str().contains("4915112345678"));
+        assert_eq!(tombstone.audience(), &Audience::default());
+        assert_eq!(tombstone.fingerprint(), event.fingerprint());
+        assert_eq!(tombstone.tombstone().id().as_str().len(), 39);
     }
 }

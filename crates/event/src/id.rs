@@ -1,12 +1,13 @@
 //! Identifiers: opaque text that is safe in room names, keys and logs' structure.
 
 use std::borrow::Borrow;
-use std::fmt;
+use std::fmt::{self, Write as _};
 use std::str::FromStr;
 use std::sync::Arc;
 
 use serde::de::{self, Deserialize, Deserializer};
 use serde::ser::{Serialize, Serializer};
+use sha2::{Digest as _, Sha256};
 
 /// The longest identifier, in bytes.
 pub const ID_LEN_MAX: usize = 128;
@@ -153,6 +154,25 @@ impl TenantId {
     }
 }
 
+impl EventId {
+    /// The id that the event's [tombstone](crate::Event::tombstone) has: a hash, because ids of
+    /// webhooks hold a phone number. What hashes to the same is the same event.
+    #[must_use]
+    pub fn of_tombstone(&self, tenant: &TenantId) -> Self {
+        let hash = Sha256::new()
+            .chain_update(tenant.as_str())
+            .chain_update([0])
+            .chain_update(self.as_str())
+            .finalize();
+        let mut text = String::from(TOMBSTONE);
+        for byte in &hash[..16] {
+            // A string takes everything.
+            let _ = write!(text, "{byte:02x}");
+        }
+        Self(text.into())
+    }
+}
+
 impl From<UserId> for Id {
     fn from(user: UserId) -> Self {
         Self(user.0)
@@ -198,6 +218,8 @@ impl de::Visitor<'_> for TextOrInteger {
     }
 }
 
+/// What the ids of tombstones begin with.
+const TOMBSTONE: &str = "erased:";
 const EVERYONE: &str = "*";
 const SYSTEM: &str = "*system";
 

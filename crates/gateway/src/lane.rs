@@ -1,7 +1,7 @@
 //! One partition's hub and the task that fans its records out.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -384,17 +384,27 @@ impl Lane {
 }
 
 /// Who hears `record`: nobody a QR code that came late, which is worth nothing any more, and a
-/// credential still.
+/// credential still; nor what was erased. In the name of nobody, because no room of every tenant would
+/// be everybody.
 fn heard_by(record: &Record, now: Timestamp) -> Audience<'_> {
     let event = &record.event;
     let audience = event.audience();
-    let is_expired = event.expires_at().is_some_and(|end| end <= now);
+    if event.expires_at().is_some_and(|end| end <= now) {
+        return Audience {
+            tenant: &NOBODY,
+            rooms: &[],
+            except: &[],
+        };
+    }
     Audience {
         tenant: event.tenant(),
-        rooms: if is_expired { &[] } else { &audience.rooms },
+        rooms: &audience.rooms,
         except: &audience.except,
     }
 }
+
+/// A tenant that no client is of.
+static NOBODY: LazyLock<TenantId> = LazyLock::new(TenantId::system);
 
 impl Registration {
     /// Leaves the session known: its connection tells when it ends.
@@ -421,3 +431,43 @@ fn take_away(session: &Session) {
 
 const PAUSE_MIN: Duration = Duration::from_millis(50);
 const PAUSE_MAX: Duration = Duration::from_secs(5);
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use switchboard_event::{Event, EventParts};
+
+    use super::*;
+
+    #[test]
+    fn what_expired_or_was_erased_is_for_nobody_even_if_it_was_for_every_tenant() {
+        let now = Timestamp::from_millis(1_000);
+        let record = |event| Record {
+            position: Position {
+                epoch: Epoch::new(1),
+                offset: Offset::new(1),
+            },
+            event,
+        };
+        let event = Event::from_parts(EventParts {
+            id: "a".parse().unwrap(),
+            tenant: TenantId::everyone(),
+            at: now,
+            name: "system:notification".into(),
+            data: "{}".into(),
+            audience: switchboard_event::Audience::default(),
+            expires_at: now.checked_add(Duration::from_millis(1)),
+            receipt_by: None,
+            fingerprint: [0; 16],
+        });
+        let later = now.checked_add(Duration::from_millis(1)).unwrap();
+        let (erased, event) = (record(event.tombstone()), record(event));
+
+        assert!(heard_by(&event, now).tenant.is_everyone());
+        for nobody in [heard_by(&event, later), heard_by(&erased, now)] {
+            assert_eq!(nobody.tenant, &TenantId::system());
+            assert!(nobody.rooms.is_empty());
+        }
+    }
+}

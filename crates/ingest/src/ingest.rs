@@ -18,6 +18,7 @@ use crate::body::BodyReader;
 use crate::campaigns;
 use crate::config::Config;
 use crate::draft::DRAFTS_MAX;
+use crate::erasures;
 use crate::events;
 use crate::history;
 use crate::in_flight::InFlight;
@@ -385,7 +386,7 @@ const KEYS_TIMEOUT: Duration = Duration::from_secs(5);
 /// How often it is written down that keys were used.
 const USED_INTERVAL: Duration = Duration::from_mins(1);
 
-fn routes() -> [(&'static str, MethodRouter<Ingest>); 9] {
+fn routes() -> [(&'static str, MethodRouter<Ingest>); 10] {
     [
         (
             "/v1/events",
@@ -396,6 +397,7 @@ fn routes() -> [(&'static str, MethodRouter<Ingest>); 9] {
         ("/v1/revocations", post(orders::post_revocations)),
         ("/v1/users/{id}/disconnect", post(orders::post_disconnect)),
         ("/v1/access/invalidate", post(orders::post_invalidate)),
+        ("/v1/erasures", post(erasures::post_erasures)),
         (
             "/v1/producers",
             get(producers::get_producers).post(producers::post_producers),

@@ -9,7 +9,8 @@
 //! - `receipts`: who got an event.
 //! - `producers`: making and revoking API keys; `keys`: those in force, `key_store`: those in the
 //!   journal. `limits`: how much comes by one in a time.
-//! - `orders`, with `administrator` and `form`: what ends rights and connections.
+//! - `orders`, with `administrator` and `form`: what ends rights and connections. `erasures`: what
+//!   takes payloads.
 //! - `campaigns`: `/v1/campaigns`; `tally`: their counts, also those that statuses make. `accounts`:
 //!   the connections of accounts, as gateways tell them. `stage`: from what the machines tell to
 //!   events and snapshots; `turns` and `alarms`: one after the other, and later.
@@ -28,6 +29,7 @@ mod campaigns;
 mod config;
 mod derived;
 mod draft;
+mod erasures;
 mod events;
 mod form;
 mod hex;

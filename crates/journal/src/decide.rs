@@ -110,7 +110,7 @@ fn place<F: Facts>(
     for (index, event) in batch.events().iter().enumerate() {
         let known = match within.get(event.id()) {
             Some(known) => Some(*known),
-            None => facts.known(batch.partition(), batch.tenant(), event.id())?,
+            None => known(batch, event.id(), facts)?,
         };
         let fingerprint = event.fingerprint();
         places.push(match known {
@@ -134,6 +134,15 @@ fn place<F: Facts>(
         });
     }
     Ok(places)
+}
+
+/// Where an event is, also if its payload is gone.
+fn known<F: Facts>(batch: &Batch, id: &EventId, facts: &mut F) -> Result<Option<Known>, F::Error> {
+    let (partition, tenant) = (batch.partition(), batch.tenant());
+    match facts.known(partition, tenant, id)? {
+        Some(known) => Ok(Some(known)),
+        None => facts.known(partition, tenant, &id.of_tombstone(tenant)),
+    }
 }
 
 fn expect<F: Facts>(

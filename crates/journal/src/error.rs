@@ -43,6 +43,26 @@ pub enum AppendError {
     Closed,
 }
 
+/// Why an erasure is not complete. What it took is gone; asked again, it goes on.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+pub enum EraseError {
+    /// This journal cannot erase.
+    #[error("this journal cannot erase")]
+    Unsupported,
+    /// The storage failed. Try again.
+    #[error("erasure incomplete: {reason}")]
+    Unavailable {
+        /// What failed, without any payload.
+        reason: String,
+    },
+    /// Too much is waiting. Try again a little later.
+    #[error("journal overloaded")]
+    Overloaded,
+    /// The journal was closed.
+    #[error("journal closed")]
+    Closed,
+}
+
 /// Why something could not be read.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum ReadError {

@@ -4,8 +4,8 @@ use async_trait::async_trait;
 use switchboard_event::{Position, TenantId, Timestamp};
 
 use crate::{
-    AppendError, Appended, Batch, Key, Page, Partition, Partitions, Query, ReadError, Record,
-    Stats, TailError, Value,
+    AppendError, Appended, Batch, EraseError, Erased, Key, Page, Partition, Partitions, Query,
+    ReadError, Record, Stats, TailError, TenantRoom, Value,
 };
 
 /// The log: the only way in, and the only way out.
@@ -59,6 +59,18 @@ pub trait Journal: Send + Sync + 'static {
     /// Mistakes, such as a position of another epoch, come out of the first [`Tail::next`].
     fn tail(&self, partition: Partition, after: Position) -> Box<dyn Tail>;
 
+    /// Takes the payloads of all records to a room that were appended before the call, also of those
+    /// that are for other rooms too, and the values beside the log that come from them or name the
+    /// room (messages, receipts, what screens show; never a revocation).
+    ///
+    /// Each record becomes its [tombstone](switchboard_event::Event::tombstone): its position stays,
+    /// reads skip it, tails return it, and a retry of its event is a duplicate. Once it is answered,
+    /// nothing is served from memory, and the storage does not hold the bytes any more, as far as
+    /// the implementation promises it. Erasing again is no mistake and takes what has come since.
+    async fn erase(&self, _room: &TenantRoom) -> Result<Erased, EraseError> {
+        Err(EraseError::Unsupported)
+    }
+
     /// Whether appends work, as far as is known. Recovers by itself.
     fn health(&self) -> Health;
 
@@ -75,7 +87,7 @@ pub trait Journal: Send + Sync + 'static {
 pub trait Tail: Send {
     /// Waits for the next records: at least one, at most [`TAIL_BATCH_MAX`].
     ///
-    /// Only what is durable comes. Expired records come too, to keep the offsets dense. Safe to
+    /// Only what is durable comes. Expired records and tombstones come too, to keep the offsets dense. Safe to
     /// cancel: what was not returned comes with the next call.
     async fn next(&mut self) -> Result<Vec<Arc<Record>>, TailError>;
 }

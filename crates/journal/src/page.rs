@@ -1,9 +1,10 @@
+use std::collections::{HashMap, HashSet};
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use switchboard_event::{Epoch, Offset, Position, Timestamp};
+use switchboard_event::{Epoch, Offset, Position, Room, TenantId, Timestamp};
 
-use crate::{Page, Query, ReadError, Record};
+use crate::{Page, Query, ReadError, Record, TenantRoom};
 
 /// What a partition holds, for checking what is asked of it.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -94,6 +95,35 @@ impl PageBuilder {
             records: self.records,
             next: self.next,
         }
+    }
+}
+
+/// The rooms of a query, for looking records up in.
+#[derive(Debug)]
+pub(crate) struct RoomSet(HashMap<TenantId, HashSet<Room>>);
+
+impl RoomSet {
+    pub(crate) fn new(rooms: &[TenantRoom]) -> Self {
+        let mut tenants: HashMap<TenantId, HashSet<Room>> = HashMap::new();
+        for TenantRoom { tenant, room } in rooms {
+            tenants
+                .entry(tenant.clone())
+                .or_default()
+                .insert(room.clone());
+        }
+        Self(tenants)
+    }
+
+    pub(crate) fn wants(&self, record: &Record) -> bool {
+        let Some(rooms) = self.0.get(record.event.tenant()) else {
+            return false;
+        };
+        record
+            .event
+            .audience()
+            .rooms
+            .iter()
+            .any(|room| rooms.contains(room))
     }
 }
 

@@ -2,6 +2,7 @@ mod window;
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 use switchboard_event::{Epoch, Offset, Position};
@@ -24,6 +25,8 @@ pub(crate) struct Ring {
     reach: watch::Sender<Reach>,
     /// Held by whoever fetches what the storage has of the time before.
     recalling: tokio::sync::Mutex<()>,
+    /// How many payloads were forgotten.
+    burials: AtomicU64,
 }
 
 /// How much a ring holds at most.
@@ -72,6 +75,7 @@ impl Ring {
             window: Mutex::new(Window::new(floor, head)),
             reach,
             recalling: tokio::sync::Mutex::default(),
+            burials: AtomicU64::default(),
         }
     }
 
@@ -91,6 +95,18 @@ impl Ring {
     /// Forgets what retention took.
     pub(crate) fn trim(&self, floor: Offset) {
         self.window.lock().trim(floor);
+    }
+
+    /// Forgets the payload of a record, as the storage has.
+    pub(crate) fn bury(&self, offset: Offset) {
+        let mut window = self.window.lock();
+        self.burials.fetch_add(1, Ordering::SeqCst);
+        window.bury(offset);
+    }
+
+    /// How many payloads were forgotten. What was read before and after another number is old.
+    pub(crate) fn burials(&self) -> u64 {
+        self.burials.load(Ordering::SeqCst)
     }
 
     /// Takes over what the storage says after an append whose outcome was in doubt.
@@ -152,21 +168,26 @@ impl Ring {
         F: Future<Output = Result<Vec<Arc<Record>>, ReadError>>,
     {
         let _alone = self.recalling.lock().await;
-        let wanted = {
+        let (wanted, burials) = {
             let mut window = self.window.lock();
             let space = window.space(self.limits);
             window.is_recalled |= space.records_max == 0;
             if window.is_recalled {
                 return Ok(());
             }
-            Recall {
+            let wanted = Recall {
                 floor: window.floor,
                 before: window.first().unwrap_or_else(|| window.head.next()),
                 limits: space,
-            }
+            };
+            (wanted, self.burials())
         };
         let fetched = fetch(wanted).await;
         let mut window = self.window.lock();
+        if self.burials() != burials {
+            // It may hold what was erased meanwhile. Whoever comes next fetches it anew.
+            return fetched.map(|_| ());
+        }
         // What is damaged stays so, and is found by whoever wants it.
         window.is_recalled = matches!(&fetched, Ok(_) | Err(ReadError::Damaged { .. }));
         let records = fetched?;
@@ -322,7 +343,7 @@ mod tests {
             bytes_max: usize::MAX,
         });
         let room = |offset: u64| {
-            if offset % 100 == 0 {
+            if offset.is_multiple_of(100) {
                 "contact:quiet"
             } else {
                 "contact:busy"

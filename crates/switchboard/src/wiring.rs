@@ -51,12 +51,14 @@ pub(crate) fn store(settings: &JournalSettings) -> Result<Ports, JournalError> {
             partitions,
             retention_age: settings.retention_age,
             retention_bytes: settings.retention_size,
+            retention_events: settings.retention_events.clone(),
             ..DiskConfig::new(path)
         })?),
         JournalKind::Memory => ports(MemoryJournal::new(MemoryConfig {
             partitions,
             retention_age: settings.retention_age,
             retention_bytes: usize::try_from(settings.retention_size).unwrap_or(usize::MAX),
+            retention_events: settings.retention_events.clone(),
             ..MemoryConfig::new(Epoch::new(u64::from_be_bytes(random::bytes()?)))
         })),
     })

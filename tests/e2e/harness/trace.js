@@ -75,7 +75,40 @@ function begin(text, place) {
  * @returns {string | undefined}
  */
 export function unsyncedAnswer(trace, { marker, journal, status }) {
-  const all = calls(trace);
+  const exchange = exchangeOf(calls(trace), { marker, status });
+  if (typeof exchange === 'string') return exchange;
+  const { answer, between } = exchange;
+  const inJournal = between.filter((call) => call.file.startsWith(journal) && call.result >= 0);
+  const record = inJournal.find((call) => CHANGING.includes(call.name) && call.text.includes(marker));
+  if (record === undefined) return 'the record was not written before the answer';
+
+  const sameFile = inJournal.filter((call) => call.file === record.file);
+  const last = sameFile.findLast((call) => CHANGING.includes(call.name)) ?? record;
+  const synced = sameFile.some(
+    (call) => SYNCING.includes(call.name) && call.begun > last.ended && call.ended < answer.begun && call.result === 0,
+  );
+  return synced ? undefined : `no sync of ${record.file} between its last write and the answer`;
+}
+
+/**
+ * How often a file of the journal was synced for the request that holds `marker`.
+ *
+ * @param {string} trace
+ * @param {{ marker: string, journal: string, status: number }} options
+ */
+export function syncsFor(trace, { marker, journal, status }) {
+  const exchange = exchangeOf(calls(trace), { marker, status });
+  if (typeof exchange === 'string') throw new Error(exchange);
+  return exchange.between.filter((call) => SYNCING.includes(call.name) && call.file.startsWith(journal)).length;
+}
+
+/**
+ * The request that holds `marker`, its answer, and what came between them; or what is missing.
+ *
+ * @param {Call[]} all
+ * @param {{ marker: string, status: number }} options
+ */
+function exchangeOf(all, { marker, status }) {
   const request = all.find((call) => RECEIVING.includes(call.name) && call.text.includes(marker));
   if (request === undefined) return 'the request was never received';
   const answer = all.find(
@@ -88,14 +121,5 @@ export function unsyncedAnswer(trace, { marker, journal, status }) {
   if (answer === undefined) return `the request was never answered with a ${status}`;
 
   const between = all.filter((call) => call.begun > request.ended && call.begun < answer.begun);
-  const inJournal = between.filter((call) => call.file.startsWith(journal) && call.result >= 0);
-  const record = inJournal.find((call) => CHANGING.includes(call.name) && call.text.includes(marker));
-  if (record === undefined) return 'the record was not written before the answer';
-
-  const sameFile = inJournal.filter((call) => call.file === record.file);
-  const last = sameFile.findLast((call) => CHANGING.includes(call.name)) ?? record;
-  const synced = sameFile.some(
-    (call) => SYNCING.includes(call.name) && call.begun > last.ended && call.ended < answer.begun && call.result === 0,
-  );
-  return synced ? undefined : `no sync of ${record.file} between its last write and the answer`;
+  return { answer, between };
 }

@@ -8,6 +8,7 @@
 mod accounts;
 mod bodies;
 mod campaigns;
+mod erasures;
 mod events;
 mod facts;
 mod history;

@@ -16,6 +16,7 @@
 
 pub mod append;
 pub mod concurrency;
+pub mod erase;
 mod fixture;
 pub mod fleeting;
 pub mod leases;
@@ -35,7 +36,7 @@ use std::num::{NonZeroU16, NonZeroU32};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::{Fleeting, Journal, Leases, Sessions};
+use crate::{Fleeting, Journal, KindRetention, Leases, Sessions};
 
 /// How a test wants its journal.
 #[derive(Clone, Debug)]
@@ -46,6 +47,8 @@ pub struct Setup {
     pub retention_age: Duration,
     /// How many bytes of records are kept.
     pub retention_bytes: u64,
+    /// Kinds of records that are kept for less time.
+    pub retention_events: Vec<KindRetention>,
     /// Whether reads and tails of the past should find as little as possible in memory.
     pub forgetful: bool,
     /// How many sessions are kept.
@@ -58,6 +61,7 @@ impl Default for Setup {
             partitions: NonZeroU16::new(4).unwrap(),
             retention_age: Duration::from_hours(24),
             retention_bytes: 1024 * 1024 * 1024,
+            retention_events: Vec::new(),
             forgetful: false,
             sessions_max: NonZeroU32::new(1_000_000).unwrap(),
         }
@@ -137,6 +141,13 @@ macro_rules! conformance_suite {
             retention::old_records_are_taken,
             retention::too_many_bytes_are_taken_from_the_oldest_on,
             retention::offsets_go_on_when_everything_was_taken,
+            retention::kinds_that_are_kept_for_less_time_leave_their_places,
+            erase::an_erased_record_leaves_its_place_and_nothing_else,
+            erase::an_erased_event_is_still_known,
+            erase::an_erased_record_takes_its_values_along,
+            erase::another_room_or_tenant_is_not_erased,
+            erase::what_is_appended_later_is_not_erased,
+            erase::a_closed_journal_erases_nothing,
             model::random_batches_do_as_a_simple_model_says,
             sessions::a_session_comes_back_as_it_was_saved,
             sessions::an_unknown_session_is_not_claimed,

@@ -5,7 +5,7 @@ use switchboard_event::{Event, EventParts, Offset, Position, TenantId};
 
 use super::fixture::{Fixture, event, later, parts, take, tenant};
 use super::{Setup, Subject};
-use crate::{Query, ReadError, TailError};
+use crate::{KindRetention, Query, ReadError, TailError};
 
 pub async fn old_records_are_taken(open: impl AsyncFn(Setup) -> Subject) {
     let setup = Setup {
@@ -130,6 +130,50 @@ pub async fn offsets_go_on_when_everything_was_taken(open: impl AsyncFn(Setup) -
         ..fixture.query(&acme, &["contact:1"]).await
     };
     assert_eq!(fixture.all(query).await, Ok(vec![4]));
+}
+
+pub async fn kinds_that_are_kept_for_less_time_leave_their_places(
+    open: impl AsyncFn(Setup) -> Subject,
+) {
+    let rule = |kind: &str, minutes| KindRetention {
+        kind: kind.parse().unwrap(),
+        age: Duration::from_mins(minutes),
+    };
+    let setup = Setup {
+        retention_events: vec![rule("order:*", 10), rule("contact:created", 20)],
+        ..Setup::default()
+    };
+    let fixture = Fixture::with(open, setup).await;
+    let acme = tenant("acme");
+    let named = |name: &str, id: &str| {
+        Event::from_parts(EventParts {
+            name: name.into(),
+            ..parts(&acme, id, &["contact:1"])
+        })
+    };
+    let append = async |event: Event, minutes| {
+        let now = later(Duration::from_mins(minutes));
+        fixture.append_at(&acme, vec![event], now).await[0]
+    };
+    append(named("order:placed", "a"), 0).await;
+    append(named("contact:created", "b"), 0).await;
+    append(named("contact:updated", "c"), 0).await;
+    append(named("order:paid", "d"), 5).await;
+
+    // What is over is taken before the append after the next one is answered.
+    append(named("contact:updated", "e"), 11).await;
+    append(named("contact:updated", "f"), 12).await;
+    let early = fixture.offsets(&acme, &["contact:1"]).await;
+    append(named("contact:updated", "g"), 21).await;
+    append(named("contact:updated", "h"), 22).await;
+    let late = fixture.offsets(&acme, &["contact:1"]).await;
+
+    assert_eq!(early, [2, 3, 4, 5, 6]);
+    assert_eq!(late, [3, 5, 6, 7, 8]);
+    let records = take(&mut *fixture.tail(&acme).await, 8).await;
+    assert!(records[0].event == named("order:placed", "a").tombstone());
+    let again = vec![named("order:placed", "a")];
+    assert!(fixture.try_append(&acme, again, Vec::new()).await.unwrap()[0].duplicate);
 }
 
 fn large(tenant: &TenantId, number: u64) -> Event {

@@ -46,6 +46,8 @@ enum Pass {
 struct Log {
     frames: u64,
     copied: u64,
+    /// Whether nobody was in the way.
+    is_whole: bool,
 }
 
 impl Checkpoints {
@@ -162,12 +164,13 @@ fn log_of(file: &Path) -> PathBuf {
     name.into()
 }
 
-/// Carries the whole log over and makes it short, unless somebody reads just now.
-pub(super) fn shorten(writer: &Connection) -> rusqlite::Result<()> {
+/// Carries the whole log over and makes it short, unless somebody reads just now. Answers whether
+/// it is.
+pub(super) fn shorten(writer: &Connection) -> rusqlite::Result<bool> {
     writer.busy_timeout(READERS_WAIT_MAX)?;
     let outcome = checkpoint(writer, "TRUNCATE");
     writer.busy_timeout(schema::BUSY_WAIT_MAX)?;
-    outcome.map(|_| ())
+    outcome.map(|log| log.is_whole)
 }
 
 /// Only what is not `PASSIVE` waits for anyone, and `NOOP` only looks.
@@ -177,6 +180,7 @@ fn checkpoint(connection: &Connection, mode: &str) -> rusqlite::Result<Log> {
         Ok(Log {
             frames: row::number(row.get(1)?),
             copied: row::number(row.get(2)?),
+            is_whole: row.get::<_, i64>(0)? == 0,
         })
     })
 }

@@ -24,14 +24,21 @@ struct Flight {
     through: Offset,
     limit: usize,
     bytes_max: usize,
+    /// How many payloads had been forgotten when it was begun.
+    burials: u64,
 }
 
 impl Flights {
     /// The page of a query, which `read` reads unless somebody does already.
     ///
-    /// Records never change, so a page that was begun before is as good as a fresh one; what expired
+    /// Records change only by losing their payloads, which `burials` counts, so otherwise a page that was begun before is as good as a fresh one; what expired
     /// since then is left out.
-    pub(super) async fn page<F>(&self, query: Query, read: impl FnOnce(Query) -> F) -> Outcome
+    pub(super) async fn page<F>(
+        &self,
+        query: Query,
+        burials: u64,
+        read: impl FnOnce(Query) -> F,
+    ) -> Outcome
     where
         F: Future<Output = Outcome>,
     {
@@ -43,6 +50,7 @@ impl Flights {
             through: query.through,
             limit: query.limit,
             bytes_max: query.bytes_max,
+            burials,
         };
         let cell = Arc::clone(self.0.lock().entry(flight.clone()).or_default());
         let outcome = cell.get_or_init(|| read(query)).await.clone();
@@ -81,7 +89,7 @@ mod tests {
     async fn what_many_ask_for_at_once_is_read_once_and_anew_after_it() {
         let (flights, reads) = (Flights::default(), AtomicUsize::new(0));
         let go_on = Notify::new();
-        let ask = async || {
+        let ask = async |burials| {
             let read = async |_| {
                 reads.fetch_add(1, Ordering::Relaxed);
                 go_on.notified().await;
@@ -90,10 +98,10 @@ mod tests {
                     next: None,
                 })
             };
-            flights.page(query(7), read).await.unwrap()
+            flights.page(query(7), burials, read).await.unwrap()
         };
 
-        let together = async { tokio::join!(ask(), ask(), ask()) };
+        let together = async { tokio::join!(ask(0), ask(0), ask(0)) };
         let ((..), ()) = tokio::join!(together, async {
             tokio::task::yield_now().await;
             go_on.notify_one();
@@ -102,8 +110,18 @@ mod tests {
         assert!(flights.0.lock().is_empty());
 
         go_on.notify_one();
-        ask().await;
+        ask(0).await;
         assert_eq!(reads.load(Ordering::Relaxed), 2);
+
+        // What was begun before something was erased is not for who asks after it.
+        let apart = async { tokio::join!(ask(0), ask(1)) };
+        let ((..), ()) = tokio::join!(apart, async {
+            tokio::task::yield_now().await;
+            go_on.notify_one();
+            tokio::task::yield_now().await;
+            go_on.notify_one();
+        });
+        assert_eq!(reads.load(Ordering::Relaxed), 4);
     }
 
     fn query(after: u64) -> Query {

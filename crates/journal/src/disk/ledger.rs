@@ -17,6 +17,8 @@ pub(super) struct Ledger {
     pub(super) bytes: u64,
     /// How many sessions there are.
     pub(super) sessions: u64,
+    /// How many commits were synced.
+    pub(super) commit: u64,
 }
 
 /// The ends of a partition.
@@ -45,11 +47,13 @@ impl Ledger {
         let version = row::number(meta(connection, "version")?);
         let bytes = row::number(meta(connection, "bytes")?);
         let sessions = row::number(meta(connection, "sessions")?);
+        let commit = row::number(meta(connection, "commit")?);
         Ok(Self {
             reaches,
             version,
             bytes,
             sessions,
+            commit,
         })
     }
 
@@ -68,6 +72,7 @@ impl Ledger {
             ("version", self.version, before.version),
             ("bytes", self.bytes, before.bytes),
             ("sessions", self.sessions, before.sessions),
+            ("commit", self.commit, before.commit),
         ] {
             if now != then {
                 update.execute((name, row::stored(now)))?;

@@ -5,11 +5,14 @@
 
 mod checkpoint;
 mod counters;
+mod erase;
 mod error;
 mod flights;
 mod insert;
+mod kinds;
 mod leases;
 mod ledger;
+mod mark;
 mod merge;
 mod place;
 mod queue;
@@ -18,9 +21,13 @@ mod reserve;
 mod retention;
 mod row;
 mod schema;
+mod scrub;
 mod session;
 mod session_row;
 mod sessions;
+mod tombstone;
+pub mod tools;
+mod upgrade;
 mod upkeep;
 mod writer;
 
@@ -34,18 +41,21 @@ use async_trait::async_trait;
 use parking_lot::Mutex;
 use switchboard_event::{Epoch, FleetingEvent, Position, TenantId, Timestamp};
 use tokio::sync::{oneshot, watch};
+use tracing::warn;
 
 use crate::exchange::Exchange;
 use crate::ring::{Ring, RingLimits};
 use crate::tail::{NoTail, RingTail};
 use crate::{
-    AppendError, Appended, Batch, Fleeting, Health, Journal, Key, Listener, Page, Partition,
-    Partitions, Query, ReadError, Record, Stats, Tail, VALUES_MAX, Value,
+    AppendError, Appended, Batch, EraseError, Erased, Fleeting, Health, Journal, Key,
+    KindRetention, Listener, Page, Partition, Partitions, Query, ReadError, Record, Stats, Tail,
+    TenantRoom, VALUES_MAX, Value,
 };
 
 use counters::Counters;
 pub use error::OpenError;
 use error::StorageError;
+use mark::Mark;
 use place::Place;
 use queue::{Append, Job, Queue, Refused, WRITER_ENDED};
 pub(crate) use reader::Readers;
@@ -63,6 +73,9 @@ pub struct DiskConfig {
     /// How many bytes of records are kept: what is stored of them, and a flat sum for row and
     /// indexes. Default: 1 GiB. The file is a little larger.
     pub retention_bytes: u64,
+    /// Kinds of records whose payloads are kept for less time. Default: none. Each rule looks at
+    /// every record once.
+    pub retention_events: Vec<KindRetention>,
     /// A ceiling for the file, beyond which appends are refused as on a full disk. Default: none.
     pub size_max: Option<u64>,
     /// How many bytes of the disk are kept back, so that retention can make room when everything
@@ -84,6 +97,7 @@ impl DiskConfig {
             partitions: NonZeroU16::new(16).expect("16 is not 0"),
             retention_age: Duration::from_hours(24),
             retention_bytes: 1024 * 1024 * 1024,
+            retention_events: Vec::new(),
             size_max: None,
             reserve_bytes: 16 * 1024 * 1024,
             recent_bytes: 64 * 1024 * 1024,
@@ -128,13 +142,27 @@ impl DiskJournal {
         let place = Place::take(&config.path)?;
         let partitions = Partitions::new(config.partitions);
         let fresh_epoch = fresh_epoch(config)?;
-        let (connection, identity) =
+        let (mut connection, mut identity) =
             schema::open_writer(&place.file, partitions, fresh_epoch, config.size_max)?;
         let damaged = |error: StorageError| {
             let (path, reason) = (place.file.clone(), error.to_string());
             OpenError::Damaged { path, reason }
         };
         let ledger = ledger::Ledger::load(&connection).map_err(damaged)?;
+        let unmarked = |error| OpenError::io(&place.mark, &error);
+        let (mut mark, noted) = Mark::open(&place.mark).map_err(unmarked)?;
+        let reached = identity.reached(&ledger);
+        if let Some(noted) = noted.filter(|noted| reached.lacks(*noted)) {
+            // What was answered is gone, and its offsets will be given again.
+            warn!(
+                found = reached.commit,
+                known = noted.commit,
+                "journal lost history: new epoch"
+            );
+            identity = schema::renew_epoch(&mut connection, fresh_epoch)
+                .map_err(|error| OpenError::sqlite(&place.file, &error))?;
+        }
+        mark.note(identity.reached(&ledger));
         let limits = RingLimits {
             records_max: RECENT_RECORDS_MAX,
             bytes_max: config.recent_bytes / usize::from(config.partitions.get()),
@@ -151,7 +179,13 @@ impl DiskJournal {
         });
         shared.counters.note(&ledger);
         let readers = Arc::new(Readers::new(place.file.clone(), identity.epoch));
-        let (queue, ended) = Writer::start(connection, ledger, Arc::clone(&shared), place, config)?;
+        let (queue, ended) = Writer::start(
+            connection,
+            (identity, ledger, mark),
+            Arc::clone(&shared),
+            place,
+            config,
+        )?;
         Ok(Self {
             shared,
             queue,
@@ -218,7 +252,7 @@ impl Journal for DiskJournal {
         {
             return Ok(page);
         }
-        self.readers.page(query).await
+        self.readers.page(query, ring.burials()).await
     }
 
     async fn awaiting(
@@ -267,6 +301,10 @@ impl Journal for DiskJournal {
             }
             Err(_) => Box::new(NoTail(partition)),
         }
+    }
+
+    async fn erase(&self, room: &TenantRoom) -> Result<Erased, EraseError> {
+        self.erase_room(room).await
     }
 
     fn health(&self) -> Health {
@@ -320,7 +358,7 @@ mod tests {
     use switchboard_event::{Audience, Event, EventParts, Offset};
 
     use super::*;
-    use crate::{Record, TenantRoom};
+    use crate::Record;
 
     /// A commit comes a moment before its publication. Whoever hears of it in between asks for
     /// what follows, and is told that this lies beyond the end.

@@ -14,6 +14,8 @@ pub(super) struct Place {
     pub(super) file: PathBuf,
     /// Room that is kept back.
     pub(super) reserve: PathBuf,
+    /// How far the journal was.
+    pub(super) mark: PathBuf,
     _lock: File,
 }
 
@@ -21,6 +23,14 @@ impl Place {
     /// Takes the directory, and makes it and the file in it if they are missing. Only the owner
     /// can look into what is made.
     pub(super) fn take(directory: &Path) -> Result<Self, OpenError> {
+        let place = Self::lock(directory)?;
+        open_or_make(&place.file).map_err(|error| OpenError::io(&place.file, &error))?;
+        sync_directories(directory).map_err(|error| OpenError::io(directory, &error))?;
+        Ok(place)
+    }
+
+    /// Takes the directory, and makes it if it is missing, whatever is in it.
+    pub(super) fn lock(directory: &Path) -> Result<Self, OpenError> {
         make_directory(directory).map_err(|error| OpenError::io(directory, &error))?;
         let lock_path = directory.join(LOCK_NAME);
         let lock = open_or_make(&lock_path).map_err(|error| OpenError::io(directory, &error))?;
@@ -33,12 +43,10 @@ impl Place {
             }
             Err(TryLockError::Error(error)) => return Err(OpenError::io(&lock_path, &error)),
         }
-        let file = directory.join(FILE_NAME);
-        open_or_make(&file).map_err(|error| OpenError::io(&file, &error))?;
-        sync_directories(directory).map_err(|error| OpenError::io(directory, &error))?;
         Ok(Self {
-            file,
+            file: directory.join(FILE_NAME),
             reserve: directory.join(RESERVE_NAME),
+            mark: directory.join(MARK_NAME),
             _lock: lock,
         })
     }
@@ -70,7 +78,7 @@ pub(super) fn open_or_make(path: &Path) -> io::Result<File> {
     clippy::disallowed_methods,
     reason = "the disk journal is where files are touched"
 )]
-fn sync_directories(directory: &Path) -> io::Result<()> {
+pub(super) fn sync_directories(directory: &Path) -> io::Result<()> {
     let directory = directory.canonicalize()?;
     File::open(&directory)?.sync_all()?;
     match directory.parent() {
@@ -84,10 +92,11 @@ fn sync_directories(directory: &Path) -> io::Result<()> {
 }
 
 #[cfg(not(unix))]
-fn sync_directories(_: &Path) -> io::Result<()> {
+pub(super) fn sync_directories(_: &Path) -> io::Result<()> {
     Ok(())
 }
 
-const FILE_NAME: &str = "journal.db";
+pub(super) const FILE_NAME: &str = "journal.db";
+pub(super) const MARK_NAME: &str = "journal.mark";
 const LOCK_NAME: &str = "journal.lock";
 const RESERVE_NAME: &str = "journal.reserve";

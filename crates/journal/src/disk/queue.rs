@@ -8,8 +8,9 @@ use switchboard_event::Timestamp;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 use crate::disk::StorageError;
+use crate::disk::scrub::Scrubbed;
 use crate::disk::session::Table;
-use crate::{AppendError, Appended, Batch, SessionError};
+use crate::{AppendError, Appended, Batch, EraseError, SessionError};
 
 /// The callers' end. Never waits: what does not fit is refused.
 #[derive(Debug)]
@@ -24,6 +25,12 @@ pub(super) struct Queue {
 pub(super) enum Job {
     Append(Box<Append>),
     Session(Box<dyn SessionJob>),
+    /// Gets bytes of what was deleted out of the file, after what is written along with it.
+    Scrub {
+        /// How many unused pages are left to be given back; `None`: all there are.
+        pages: Option<u64>,
+        answer: oneshot::Sender<Result<Scrubbed, String>>,
+    },
 }
 
 /// A batch on its way to the writer.
@@ -95,6 +102,18 @@ impl Queue {
 }
 
 impl From<Refused> for AppendError {
+    fn from(refused: Refused) -> Self {
+        match refused {
+            Refused::Overloaded => Self::Overloaded,
+            Refused::Closed => Self::Closed,
+            Refused::Ended => Self::Unavailable {
+                reason: WRITER_ENDED.to_owned(),
+            },
+        }
+    }
+}
+
+impl From<Refused> for EraseError {
     fn from(refused: Refused) -> Self {
         match refused {
             Refused::Overloaded => Self::Overloaded,

@@ -13,7 +13,7 @@ use crate::disk::flights::Flights;
 use crate::disk::merge::Merge;
 use crate::disk::row::{self, record_columns};
 use crate::disk::{StorageError, schema};
-use crate::page::{Extent, PageBuilder, admit};
+use crate::page::{Extent, PageBuilder, RoomSet, admit};
 use crate::ring::Recall;
 use crate::{
     AWAITING_MAX, Key, Page, Partition, Query, ReadError, Record, Stats, TAIL_BATCH_MAX, Value,
@@ -77,7 +77,13 @@ impl Readers {
     }
 
     /// Answers a query from the index by room. Equal ones that come meanwhile wait for the same page.
-    pub(super) async fn page(self: &Arc<Self>, query: Query) -> Result<Page, ReadError> {
+    ///
+    /// What was begun before another number of `burials` is not waited for: it may hold what is gone.
+    pub(super) async fn page(
+        self: &Arc<Self>,
+        query: Query,
+        burials: u64,
+    ) -> Result<Page, ReadError> {
         let epoch = self.epoch;
         let read = async |query: Query| {
             let page = self
@@ -86,7 +92,7 @@ impl Readers {
             self.records_read.add(page.records.len() as u64);
             Ok(page)
         };
-        self.flights.page(query, read).await
+        self.flights.page(query, burials, read).await
     }
 
     /// The newest records of a partition before an offset, in their order, as many as a ring takes.
@@ -305,6 +311,7 @@ fn page(connection: &Connection, query: &Query, epoch: Epoch) -> Result<Page, St
         record_columns!(),
         " FROM record WHERE seq = ?1"
     ))?;
+    let rooms = RoomSet::new(&query.rooms);
     let mut page = PageBuilder::new(query, through);
     let mut merge = Merge::start(connection, query, through)?;
     while let Some(entry) = merge.next(connection)? {
@@ -317,7 +324,8 @@ fn page(connection: &Connection, query: &Query, epoch: Epoch) -> Result<Page, St
         let mut rows = select.query([entry.seq])?;
         let row = rows.next()?.ok_or_else(missing)?;
         let record = row::shared(row, epoch)?;
-        if record.position.offset != entry.offset {
+        // An index that was altered must not lead into a room that the record is not for.
+        if record.position.offset != entry.offset || !rooms.wants(&record) {
             return Err(missing());
         }
         if page.offer(record).is_break() {

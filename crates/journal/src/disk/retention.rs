@@ -3,10 +3,12 @@ use std::num::NonZeroU32;
 use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, TransactionBehavior};
-use switchboard_event::{Offset, Room, Timestamp};
+use switchboard_event::{Offset, Room, TenantId, Timestamp};
 
+use crate::disk::kinds::{Kinds, Swept};
 use crate::disk::ledger::Ledger;
 use crate::disk::schema::{Synchronous, set_synchronous};
+use crate::disk::scrub::give_back;
 use crate::disk::session::Table;
 use crate::disk::{DiskConfig, StorageError, row};
 use crate::{Partition, Partitions};
@@ -23,6 +25,7 @@ pub(super) struct Retention {
     clock: Option<Told>,
     /// When ages were last looked at, in the writes' time.
     checked: Option<Timestamp>,
+    kinds: Kinds,
     pace: Pace,
 }
 
@@ -49,6 +52,7 @@ impl Retention {
             sessions_max: config.sessions_max,
             clock: None,
             checked: None,
+            kinds: Kinds::new(config.retention_events.clone()),
             pace: Pace::Resting,
         }
     }
@@ -91,16 +95,17 @@ impl Retention {
     }
 
     /// Takes one slice: at most about twice the records that were just `appended`, so that the
-    /// retention keeps up with any load. Answers the new ledger, once it is committed.
+    /// retention keeps up with any load. Answers what came of it, once it is committed.
     pub(super) fn step(
         &mut self,
         connection: &mut Connection,
         ledger: &Ledger,
         partitions: Partitions,
         appended: usize,
-    ) -> Result<Ledger, StorageError> {
+    ) -> Result<Trimmed, StorageError> {
         let Some(now) = self.now() else {
-            return Ok(ledger.clone());
+            let (ledger, buried) = (ledger.clone(), Vec::new());
+            return Ok(Trimmed { ledger, buried });
         };
         self.checked = Some(now);
         // If this step fails, the next one waits for its interval.
@@ -117,15 +122,25 @@ impl Retention {
             sessions_max: self.sessions_max,
         };
         set_synchronous(connection, Synchronous::Normal)?;
-        let outcome = slice.take(connection, ledger, partitions);
+        let outcome = slice.take(connection, ledger, partitions, &self.kinds);
         // Appends never run in the other mode, so this is done before anything else is looked at.
         set_synchronous(connection, Synchronous::Full)?;
-        let (ledger, more) = outcome?;
+        let (ledger, swept, more) = outcome?;
+        self.kinds.keep(&swept);
         if more {
             self.pace = Pace::Trimming;
         }
-        Ok(ledger)
+        let buried = swept.buried;
+        Ok(Trimmed { ledger, buried })
     }
+}
+
+/// What a step came to.
+#[derive(Debug)]
+pub(super) struct Trimmed {
+    pub(super) ledger: Ledger,
+    /// Records whose payloads went before them.
+    pub(super) buried: Vec<(Partition, Offset)>,
 }
 
 struct Slice {
@@ -153,10 +168,11 @@ impl Slice {
         connection: &mut Connection,
         before: &Ledger,
         partitions: Partitions,
-    ) -> Result<(Ledger, bool), StorageError> {
+        kinds: &Kinds,
+    ) -> Result<(Ledger, Swept, bool), StorageError> {
         let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let mut ledger = before.clone();
-        let taken = self.choose(&transaction, before.bytes)?;
+        let taken = self.choose(&transaction, partitions, before.bytes)?;
         delete_records(&transaction, &taken)?;
         let expired = delete_values(&transaction, self.now)?;
         ledger.bytes = before.bytes.saturating_sub(taken.bytes);
@@ -170,15 +186,22 @@ impl Slice {
             count_max: self.sessions_max,
         };
         let more_sessions = sessions.trim(self.now, SESSIONS_SLICE)?;
+        let swept = kinds.sweep(&transaction, partitions, self.now, &mut ledger)?;
         ledger.store(&transaction, before)?;
         transaction.commit()?;
-        let more = taken.count == self.records_max || expired == VALUES_MAX || more_sessions;
+        let is_full = taken.count == self.records_max || expired == VALUES_MAX;
+        let more = is_full || more_sessions || swept.more;
         let shrinking = !more && shrink(connection)?;
-        Ok((ledger, more || shrinking))
+        Ok((ledger, swept, more || shrinking))
     }
 
     /// The oldest records that are over the limits.
-    fn choose(&self, connection: &Connection, mut bytes: u64) -> Result<Taken, StorageError> {
+    fn choose(
+        &self,
+        connection: &Connection,
+        partitions: Partitions,
+        mut bytes: u64,
+    ) -> Result<Taken, StorageError> {
         let mut select = connection.prepare_cached(
             "SELECT seq, partition, offset, tenant, rooms, bytes, appended_at FROM record \
              ORDER BY seq LIMIT ?1",
@@ -195,20 +218,26 @@ impl Slice {
             }
             let size = row::number(row.get(5)?);
             bytes = bytes.saturating_sub(size);
-            taken.add(row, size)?;
+            taken.add(row, partitions, size)?;
         }
         Ok(taken)
     }
 }
 
 impl Taken {
-    fn add(&mut self, row: &rusqlite::Row<'_>, size: u64) -> Result<(), StorageError> {
+    fn add(
+        &mut self,
+        row: &rusqlite::Row<'_>,
+        partitions: Partitions,
+        size: u64,
+    ) -> Result<(), StorageError> {
         self.seq = row.get(0)?;
         self.count += 1;
         self.bytes += size;
         let (partition, offset) = (row.get(1)?, row::offset(row.get(2)?));
         self.floors.insert(partition, offset);
         let tenant: String = row.get(3)?;
+        check_owner(partitions, partition, &tenant, offset)?;
         let text = row.get_ref(4)?.as_str().map_err(rusqlite::Error::from)?;
         // Rooms that cannot be read leave index entries behind, but never stop the retention.
         for room in row::parse_rooms(text).unwrap_or_default() {
@@ -260,19 +289,33 @@ fn shrink(connection: &Connection) -> Result<bool, StorageError> {
     if free < FREE_PAGES_MIN || free * FREE_SHARE < all {
         return Ok(false);
     }
-    let mut vacuum = connection.prepare(&format!("PRAGMA incremental_vacuum({VACUUM_PAGES})"))?;
-    let mut rows = vacuum.query([])?;
-    // Each step gives back one page.
-    while rows.next()?.is_some() {}
-    drop(rows);
+    give_back(connection, VACUUM_PAGES)?;
     Ok(count("freelist_count")? < free)
 }
 
-fn known_partition(partitions: Partitions, stored: i64) -> Result<Partition, StorageError> {
+pub(super) fn known_partition(
+    partitions: Partitions,
+    stored: i64,
+) -> Result<Partition, StorageError> {
     let partition = u16::try_from(stored)
         .ok()
         .and_then(|index| partitions.at(index));
     partition.ok_or_else(|| StorageError::Damaged(format!("a record is of partition {stored}")))
+}
+
+/// A row that was altered must not move the floor of a partition that is not its tenant's.
+fn check_owner(
+    partitions: Partitions,
+    partition: i64,
+    tenant: &str,
+    offset: Offset,
+) -> Result<(), StorageError> {
+    let known = known_partition(partitions, partition)?;
+    let owns = TenantId::from_stored(tenant).is_ok_and(|tenant| partitions.allow(&tenant, known));
+    owns.then_some(()).ok_or_else(|| {
+        let reason = format!("record {offset} of partition {partition} is not as written");
+        StorageError::Damaged(reason)
+    })
 }
 
 #[expect(
@@ -298,7 +341,7 @@ const HEADROOM: u64 = 64;
 const FREE_PAGES_MIN: i64 = 1_024;
 const FREE_SHARE: i64 = 4;
 /// How many pages a slice gives back.
-const VACUUM_PAGES: i64 = 256;
+const VACUUM_PAGES: u64 = 256;
 
 #[cfg(test)]
 mod tests {

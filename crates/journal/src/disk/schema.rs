@@ -7,13 +7,18 @@ use rusqlite::{Connection, OpenFlags, TransactionBehavior, ffi};
 use switchboard_event::Epoch;
 
 use crate::Partitions;
-use crate::disk::{OpenError, row};
+use crate::disk::ledger::Ledger;
+use crate::disk::mark::Reached;
+use crate::disk::{OpenError, erase, row, upgrade};
 
 /// The version of the format that this code writes, in SQLite's `user_version`.
-pub(super) const FORMAT: i64 = 1;
+pub(super) const FORMAT: i64 = 2;
+
+/// The oldest one that is made into this one when it is opened.
+pub(super) const OLDEST: i64 = 1;
 
 /// "SWBJ", in SQLite's `application_id`: the file is a journal of ours.
-const APPLICATION: i64 = 0x5357_424a;
+pub(super) const APPLICATION: i64 = 0x5357_424a;
 
 const TABLES: &str = "
 CREATE TABLE meta (
@@ -47,6 +52,7 @@ CREATE TABLE record (
 ) STRICT;
 CREATE UNIQUE INDEX record_offset ON record (partition, offset);
 CREATE UNIQUE INDEX record_event_id ON record (partition, tenant, event_id);
+CREATE INDEX record_receipt ON record (partition, receipt_by) WHERE receipt_by IS NOT NULL;
 
 CREATE TABLE room (
     id INTEGER PRIMARY KEY,
@@ -88,16 +94,7 @@ CREATE TABLE session (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX session_expiry ON session (expires_at);
 
-CREATE TABLE probe (
-    id INTEGER PRIMARY KEY,
-    filler BLOB NOT NULL
-) STRICT;
-";
-
-/// What journals of this format may lack that were made before it was needed. Who does not know it
-/// leaves it alone.
-const LATER_TABLES: &str = "
-CREATE TABLE IF NOT EXISTS lease (
+CREATE TABLE lease (
     partition INTEGER NOT NULL,
     tenant TEXT NOT NULL,
     name TEXT NOT NULL,
@@ -106,13 +103,26 @@ CREATE TABLE IF NOT EXISTS lease (
     value BLOB NOT NULL,
     PRIMARY KEY (partition, tenant, name, holder)
 ) STRICT, WITHOUT ROWID;
-CREATE INDEX IF NOT EXISTS lease_expiry ON lease (partition, expires_at);
+CREATE INDEX lease_expiry ON lease (partition, expires_at);
+
+CREATE TABLE probe (
+    id INTEGER PRIMARY KEY,
+    filler BLOB NOT NULL
+) STRICT;
 ";
 
 /// What a file says about itself.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Identity {
     pub(super) epoch: Epoch,
+}
+
+impl Identity {
+    /// How far the history is.
+    pub(super) fn reached(self, ledger: &Ledger) -> Reached {
+        let (epoch, commit) = (self.epoch, ledger.commit);
+        Reached { epoch, commit }
+    }
 }
 
 /// Opens the writing connection, after proving that the file is ours, and creates what is missing.
@@ -124,7 +134,7 @@ pub(super) fn open_writer(
 ) -> Result<(Connection, Identity), OpenError> {
     let mut connection = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)
         .map_err(|error| OpenError::sqlite(path, &error))?;
-    let is_new = is_new(&connection, path)?;
+    let is_new = format(&connection, path)?.is_none();
     prepare(&mut connection, is_new, partitions, fresh_epoch, size_max)
         .map_err(|error| OpenError::sqlite(path, &error))?;
     let mode: String = connection
@@ -147,13 +157,41 @@ pub(super) fn open_writer(
             wanted,
         });
     }
-    let epoch = meta(&connection, "epoch").map_err(|error| OpenError::sqlite(path, &error))?;
-    Ok((
-        connection,
-        Identity {
-            epoch: Epoch::new(epoch.cast_unsigned()),
-        },
-    ))
+    let identity = identity(&connection, path)?;
+    Ok((connection, identity))
+}
+
+/// What the file says of itself, proved by its sum.
+pub(super) fn identity(connection: &Connection, path: &Path) -> Result<Identity, OpenError> {
+    let read = |name| meta(connection, name).map_err(|error| OpenError::sqlite(path, &error));
+    let (epoch, partitions) = (read("epoch")?, read("partitions")?);
+    if read("identity")? != identity_checksum(epoch, partitions) {
+        let (path, reason) = (path.to_owned(), "its epoch is not as written".to_owned());
+        return Err(OpenError::Damaged { path, reason });
+    }
+    Ok(Identity {
+        epoch: Epoch::new(epoch.cast_unsigned()),
+    })
+}
+
+/// Begins a history of another name: positions of the one before are refused from now on.
+pub(super) fn renew_epoch(
+    connection: &mut Connection,
+    fresh_epoch: Epoch,
+) -> rusqlite::Result<Identity> {
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let epoch = fresh_epoch.as_u64().cast_signed();
+    let identity = identity_checksum(epoch, meta(&transaction, "partitions")?);
+    let sql = "UPDATE meta SET value = ?2 WHERE name = ?1";
+    for fact in [("epoch", epoch), ("identity", identity)] {
+        transaction.execute(sql, fact)?;
+    }
+    transaction.commit()?;
+    Ok(Identity { epoch: fresh_epoch })
+}
+
+pub(super) fn identity_checksum(epoch: i64, partitions: i64) -> i64 {
+    row::checksum_of(&[&epoch.to_le_bytes(), &partitions.to_le_bytes()])
 }
 
 /// Opens a connection that only reads.
@@ -181,8 +219,8 @@ fn connect(path: &Path, access: OpenFlags) -> rusqlite::Result<Connection> {
     Ok(connection)
 }
 
-/// Whether the file is empty; an error if it is not ours or newer than this code.
-fn is_new(connection: &Connection, path: &Path) -> Result<bool, OpenError> {
+/// The format of the file, `None` if it is empty; an error if it is not ours or newer than this code.
+pub(super) fn format(connection: &Connection, path: &Path) -> Result<Option<i64>, OpenError> {
     let read = |pragma: &str| -> Result<i64, OpenError> {
         connection
             .pragma_query_value(None, pragma, |row| row.get(0))
@@ -195,7 +233,7 @@ fn is_new(connection: &Connection, path: &Path) -> Result<bool, OpenError> {
     };
     let (application, format) = (read("application_id")?, read("user_version")?);
     match (application, format) {
-        (APPLICATION, FORMAT) => Ok(false),
+        (APPLICATION, OLDEST..=FORMAT) => Ok(Some(format)),
         (APPLICATION, found) => {
             let path = path.to_owned();
             Err(OpenError::OtherFormat {
@@ -204,7 +242,7 @@ fn is_new(connection: &Connection, path: &Path) -> Result<bool, OpenError> {
                 supported: FORMAT,
             })
         }
-        (0, 0) if read("schema_version")? == 0 => Ok(true),
+        (0, 0) if read("schema_version")? == 0 => Ok(None),
         _ => Err(OpenError::NotOurs {
             path: path.to_owned(),
         }),
@@ -227,6 +265,8 @@ fn prepare(
     connection.pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(()))?;
     set_durability(connection)?;
     connection.pragma_update(None, "foreign_keys", false)?;
+    // What is deleted is overwritten where that costs no page more.
+    erase::set_secure_delete(connection, "FAST")?;
     connection.pragma_update(None, "cache_size", -CACHE_KIB)?;
     connection.pragma_update(None, "temp_store", "MEMORY")?;
     // The checkpoint thread does it; otherwise a commit would now and then wait for one.
@@ -240,21 +280,7 @@ fn prepare(
     if is_new {
         create(connection, partitions, fresh_epoch)?;
     }
-    connection.execute_batch(LATER_TABLES)?;
-    add_receipts(connection)
-}
-
-/// Adds what journals of this format lack that are older than receipts.
-fn add_receipts(connection: &Connection) -> rusqlite::Result<()> {
-    let sql = "SELECT count(*) FROM pragma_table_info('record') WHERE name = 'receipt_by'";
-    let is_missing = connection.query_row(sql, [], |row| Ok(row.get::<_, i64>(0)? == 0))?;
-    if is_missing {
-        connection.execute_batch("ALTER TABLE record ADD COLUMN receipt_by INTEGER")?;
-    }
-    connection.execute_batch(
-        "CREATE INDEX IF NOT EXISTS record_receipt ON record (partition, receipt_by) \
-         WHERE receipt_by IS NOT NULL",
-    )
+    upgrade::migrate(connection)
 }
 
 /// Commits are synced before they return, on macOS through the drive's own cache too.
@@ -292,9 +318,13 @@ fn create(
 ) -> rusqlite::Result<()> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     transaction.execute_batch(TABLES)?;
+    let epoch = epoch.as_u64().cast_signed();
+    let count = i64::from(partitions.count().get());
     let facts = [
-        ("epoch", epoch.as_u64().cast_signed()),
-        ("partitions", i64::from(partitions.count().get())),
+        ("epoch", epoch),
+        ("partitions", count),
+        ("identity", identity_checksum(epoch, count)),
+        ("commit", 0),
         ("version", 0),
         ("bytes", 0),
         ("sessions", 0),

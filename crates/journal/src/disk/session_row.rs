@@ -86,7 +86,7 @@ impl SessionRow {
             &self.socket_id,
             self.epoch,
             self.start,
-            self.checksum(key),
+            self.checksum(key.digest()),
             &self.rooms,
         ))?;
         Ok(())
@@ -102,10 +102,11 @@ impl SessionRow {
              WHERE key = ?1",
         )?;
         let mut rows = select.query([key.digest()])?;
-        Ok(rows.next()?.and_then(|row| Self::check(row, key)))
+        Ok(rows.next()?.and_then(|row| Self::check(row, key.digest())))
     }
 
-    fn check(row: &Row<'_>, key: &SessionKey) -> Option<Self> {
+    /// A row of the columns above; `None` if it is not as it was written.
+    pub(super) fn check(row: &Row<'_>, digest: &[u8; 32]) -> Option<Self> {
         let session = Self {
             tenant: row.get(0).ok()?,
             user: row.get(1).ok()?,
@@ -115,13 +116,13 @@ impl SessionRow {
             rooms: row.get(5).ok()?,
         };
         let checksum: i64 = row.get(6).ok()?;
-        (checksum == session.checksum(key)).then_some(session)
+        (checksum == session.checksum(digest)).then_some(session)
     }
 
     /// Over everything but the tenure, which changes without the rest being read.
-    fn checksum(&self, key: &SessionKey) -> i64 {
+    fn checksum(&self, digest: &[u8; 32]) -> i64 {
         row::checksum_of(&[
-            key.digest(),
+            digest,
             self.tenant.as_bytes(),
             self.user.as_bytes(),
             self.socket_id.as_bytes(),

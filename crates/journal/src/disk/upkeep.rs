@@ -7,7 +7,7 @@ use tracing::warn;
 use crate::disk::StorageError;
 use crate::disk::checkpoint::shorten;
 use crate::disk::ledger::Ledger;
-use crate::disk::retention::instant;
+use crate::disk::retention::{Trimmed, instant};
 use crate::disk::schema::{Synchronous, set_synchronous};
 use crate::disk::writer::Writer;
 
@@ -43,10 +43,13 @@ impl Writer {
     /// One slice of the retention.
     fn trim(&mut self, appended: usize) -> Result<(), StorageError> {
         let partitions = self.shared.partitions;
-        let ledger =
+        let Trimmed { ledger, buried } =
             self.retention
                 .step(&mut self.connection, &self.ledger, partitions, appended)?;
         self.keep(ledger);
+        for (partition, offset) in buried {
+            self.shared.rings[usize::from(partition.index())].bury(offset);
+        }
         for (partition, ring) in partitions.all().zip(&self.shared.rings) {
             ring.trim(self.ledger.partition(partition).floor);
         }

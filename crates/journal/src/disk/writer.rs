@@ -14,11 +14,13 @@ use crate::decide::{Place as At, Plan, Refusal, decide};
 use crate::disk::checkpoint::Checkpoints;
 use crate::disk::insert::{Stored, insert};
 use crate::disk::ledger::Ledger;
+use crate::disk::mark::Mark;
 use crate::disk::place::Place;
 use crate::disk::queue::{Append, Job, Queue, SessionJob};
 use crate::disk::reserve::Reserve;
 use crate::disk::retention::{Retention, instant};
-use crate::disk::schema::{Synchronous, set_synchronous};
+use crate::disk::schema::{Identity, Synchronous, set_synchronous};
+use crate::disk::scrub::Waiting;
 use crate::disk::session::Table;
 use crate::disk::upkeep::MEND_INTERVAL;
 use crate::disk::{DiskConfig, OpenError, Shared, StorageError};
@@ -29,6 +31,8 @@ use crate::{AppendError, Appended, Batch, Health, Partition, Record};
 struct Group {
     appends: Vec<Append>,
     sessions: Vec<Box<dyn SessionJob>>,
+    /// What is done once all that is committed.
+    scrubs: Vec<Waiting>,
     bytes: usize,
     /// Whether somebody waits for the disk.
     is_durable: bool,
@@ -51,7 +55,12 @@ impl Group {
                 self.is_durable |= session.is_durable();
                 self.sessions.push(session);
             }
+            Job::Scrub { pages, answer } => self.scrubs.push((pages, answer)),
         }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.appends.is_empty() && self.sessions.is_empty()
     }
 
     fn is_full(&self) -> bool {
@@ -69,6 +78,8 @@ pub(super) struct Writer {
     pub(super) shared: Arc<Shared>,
     queue: Receiver<Job>,
     sessions_max: NonZeroU32,
+    identity: Identity,
+    mark: Mark,
     pub(super) retention: Retention,
     pub(super) reserve: Reserve,
     /// When a failing disk was last tended to.
@@ -82,7 +93,7 @@ impl Writer {
     /// Starts the thread. The receiver learns when it has ended.
     pub(super) fn start(
         connection: Connection,
-        ledger: Ledger,
+        (identity, ledger, mark): (Identity, Ledger, Mark),
         shared: Arc<Shared>,
         place: Place,
         config: &DiskConfig,
@@ -94,6 +105,8 @@ impl Writer {
         let writer = Self {
             connection,
             ledger,
+            identity,
+            mark,
             in_doubt: false,
             reserve: Reserve::hold(place.reserve.clone(), config.reserve_bytes),
             mended: None,
@@ -120,8 +133,15 @@ impl Writer {
         loop {
             let (appended, is_quiet) = match self.queue.recv_timeout(self.patience()) {
                 Ok(first) => {
-                    let group = self.gather(first);
-                    (self.commit(group), false)
+                    let mut group = self.gather(first);
+                    let scrubs = std::mem::take(&mut group.scrubs);
+                    let count = if group.is_empty() {
+                        0
+                    } else {
+                        self.commit(group)
+                    };
+                    self.scrub(scrubs);
+                    (count, false)
                 }
                 Err(RecvTimeoutError::Timeout) => (0, true),
                 Err(RecvTimeoutError::Disconnected) => return,
@@ -197,6 +217,7 @@ impl Writer {
         let transaction = self
             .connection
             .transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let changes = transaction.total_changes();
         let mut outcomes = Vec::with_capacity(group.appends.len());
         for Append { batch, now, .. } in &group.appends {
             let head = ledger.partition(batch.partition()).head;
@@ -227,11 +248,15 @@ impl Writer {
         for session in &mut group.sessions {
             session.write(&mut table)?;
         }
+        if group.is_durable && transaction.total_changes() > changes {
+            ledger.commit += 1;
+        }
         ledger.store(&transaction, &self.ledger)?;
         // Returns once the write-ahead log is synced: `synchronous` is FULL.
         transaction.commit()?;
         if group.is_durable {
             self.shared.counters.commits.observe(begin.elapsed());
+            self.mark.note(self.identity.reached(&ledger));
         } else {
             set_synchronous(&self.connection, Synchronous::Full)?;
         }

@@ -1,5 +1,6 @@
 //! The journal in memory: every promise but durability.
 
+mod bury;
 mod leases;
 mod sessions;
 
@@ -21,8 +22,9 @@ use crate::exchange::Exchange;
 use crate::ring::{Ring, RingLimits};
 use crate::tail::{NoTail, RingTail};
 use crate::{
-    AWAITING_MAX, AppendError, Appended, Batch, Change, Fleeting, Health, Journal, Key, Listener,
-    Page, Partition, Partitions, Query, ReadError, Record, Stats, Tail, VALUES_MAX, Value, Version,
+    AWAITING_MAX, AppendError, Appended, Batch, Change, EraseError, Erased, Fleeting, Health,
+    Journal, Key, KindRetention, Listener, Page, Partition, Partitions, Query, ReadError, Record,
+    Stats, Tail, TenantRoom, VALUES_MAX, Value, Version,
 };
 
 use sessions::Table;
@@ -42,6 +44,8 @@ pub struct MemoryConfig {
     /// How many bytes of records are kept, counted as the disk journal counts. Default: 256 MiB,
     /// all of it memory.
     pub retention_bytes: usize,
+    /// Kinds of records that are kept for less time. Default: none.
+    pub retention_events: Vec<KindRetention>,
     /// How many sessions are kept. Default: 100,000, each a few hundred bytes of memory.
     pub sessions_max: NonZeroU32,
 }
@@ -55,6 +59,7 @@ impl MemoryConfig {
             retention_age: Duration::from_hours(24),
             retention_records: 100_000,
             retention_bytes: 256 * 1024 * 1024,
+            retention_events: Vec::new(),
             sessions_max: NonZeroU32::new(100_000).expect("100,000 is not 0"),
         }
     }
@@ -88,6 +93,10 @@ struct State {
     /// All records, oldest first, for the retention.
     kept: VecDeque<Kept>,
     kept_bytes: usize,
+    /// How many records retention took.
+    taken: u64,
+    /// For each kind that is kept for less time: how many records were looked at, taken ones too.
+    swept: Vec<u64>,
 }
 
 #[derive(Debug)]
@@ -184,6 +193,7 @@ impl MemoryJournal {
                 .checked_add(retention_age)
                 .is_some_and(|end| end <= now)
         };
+        self.sweep(state, now);
         while let Some(oldest) = state.kept.front() {
             let too_much =
                 state.kept.len() > retention_records || state.kept_bytes > retention_bytes;
@@ -227,6 +237,7 @@ impl State {
         }) = self.kept.pop_front()
         {
             let event = &record.event;
+            self.taken += 1;
             self.kept_bytes -= event_bytes(event);
             self.known
                 .remove(&(partition, event.tenant().clone(), event.id().clone()));
@@ -241,14 +252,7 @@ impl State {
             ..
         } = change;
         let place = (tenant.clone(), key);
-        if let Some(Value {
-            expires_at: Some(end),
-            ..
-        }) = self.values.remove(&place)
-        {
-            self.expiries
-                .remove(&(end, place.0.clone(), place.1.clone()));
-        }
+        self.forget_value(&place);
         let Some(bytes) = value else {
             return;
         };
@@ -265,6 +269,17 @@ impl State {
                 expires_at,
             },
         );
+    }
+
+    fn forget_value(&mut self, place: &(TenantId, Key)) {
+        if let Some(Value {
+            expires_at: Some(end),
+            ..
+        }) = self.values.remove(place)
+        {
+            self.expiries
+                .remove(&(end, place.0.clone(), place.1.clone()));
+        }
     }
 
     /// Forgets values whose time is over. They counted as absent already.
@@ -396,6 +411,10 @@ impl Journal for MemoryJournal {
             Ok(ring) => Box::new(RingTail::new(partition, after, Arc::clone(ring), None)),
             Err(_) => Box::new(NoTail(partition)),
         }
+    }
+
+    async fn erase(&self, room: &TenantRoom) -> Result<Erased, EraseError> {
+        self.erase_now(room)
     }
 
     fn health(&self) -> Health {

@@ -164,14 +164,37 @@ impl Window {
         }
     }
 
+    /// Puts its tombstone in the place of a record that is here.
+    pub(super) fn bury(&mut self, offset: Offset) {
+        let Some(index) = self.index(offset) else {
+            return;
+        };
+        let record = Arc::clone(&self.records[index]);
+        // A tombstone's own tombstone would have another id.
+        if record.event.is_tombstone() {
+            return;
+        }
+        let (position, event) = (record.position, record.event.tombstone());
+        self.bytes -= event_bytes(&record.event);
+        self.bytes += event_bytes(&event);
+        self.records[index] = Arc::new(Record { position, event });
+        self.leave(&record);
+    }
+
     fn pop(&mut self) -> bool {
         let Some(record) = self.records.pop_front() else {
             return false;
         };
         self.bytes -= event_bytes(&record.event);
+        self.leave(&record);
+        true
+    }
+
+    /// Takes the record's offset from each room that heard it.
+    fn leave(&mut self, record: &Record) {
         let (tenant, offset) = (record.event.tenant(), record.position.offset);
         let Some(rooms) = self.rooms.get_mut(tenant) else {
-            return true;
+            return;
         };
         for room in &record.event.audience().rooms {
             let Some(offsets) = rooms.get_mut(room) else {
@@ -179,6 +202,8 @@ impl Window {
             };
             if offsets.front() == Some(&offset) {
                 offsets.pop_front();
+            } else if let Ok(index) = offsets.binary_search(&offset) {
+                offsets.remove(index);
             }
             if offsets.is_empty() {
                 rooms.remove(room);
@@ -187,7 +212,6 @@ impl Window {
         if rooms.is_empty() {
             self.rooms.remove(tenant);
         }
-        true
     }
 
     /// Where in the ring the record with this offset is.

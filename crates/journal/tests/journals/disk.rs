@@ -23,6 +23,7 @@ async fn open(setup: Setup) -> Subject {
         reserve_bytes: 0,
         retention_age: setup.retention_age,
         retention_bytes: setup.retention_bytes,
+        retention_events: setup.retention_events,
         sessions_max: setup.sessions_max,
         ..DiskConfig::new(directory.path())
     };

@@ -30,7 +30,12 @@ async fn a_journal_that_was_made_before_leases_were_can_hold_some() {
     let directory = tempfile::tempdir().unwrap();
     open(directory.path()).close().await;
     let connection = Connection::open(directory.path().join("journal.db")).unwrap();
-    connection.execute("DROP TABLE lease", ()).unwrap();
+    connection
+        .execute_batch(
+            "DROP TABLE lease; DELETE FROM meta WHERE name IN ('identity', 'commit'); \
+             PRAGMA user_version = 1",
+        )
+        .unwrap();
     drop(connection);
 
     let journal = open(directory.path());

@@ -7,12 +7,16 @@
     reason = "tests, also of files"
 )]
 
+mod corruption;
 mod disk;
+mod erasing;
 mod failures;
 mod leases;
 mod opening;
 mod reads;
 mod sessions;
+mod tools;
+mod upgrade;
 
 mod memory {
     use std::sync::Arc;
@@ -26,6 +30,7 @@ mod memory {
             partitions: setup.partitions,
             retention_age: setup.retention_age,
             retention_bytes: usize::try_from(setup.retention_bytes).unwrap(),
+            retention_events: setup.retention_events,
             sessions_max: setup.sessions_max,
             ..MemoryConfig::new(Epoch::new(0xface))
         };

@@ -61,8 +61,11 @@ async fn a_journal_that_is_older_than_receipts_learns_of_them() {
         .unwrap();
     journal.close().await;
     let file = rusqlite::Connection::open(directory.path().join("journal.db")).unwrap();
-    file.execute_batch("DROP INDEX record_receipt; ALTER TABLE record DROP COLUMN receipt_by")
-        .unwrap();
+    file.execute_batch(
+        "DROP INDEX record_receipt; ALTER TABLE record DROP COLUMN receipt_by; \
+         DELETE FROM meta WHERE name IN ('identity', 'commit'); PRAGMA user_version = 1",
+    )
+    .unwrap();
     drop(file);
 
     let journal = DiskJournal::open(&config).unwrap();
@@ -91,10 +94,10 @@ async fn a_newer_format_is_not_guessed_at() {
     let config = config(directory.path());
     DiskJournal::open(&config).unwrap().close().await;
     let file = rusqlite::Connection::open(directory.path().join("journal.db")).unwrap();
-    file.pragma_update(None, "user_version", 2).unwrap();
+    file.pragma_update(None, "user_version", 3).unwrap();
     drop(file);
 
-    refused(&config, "has format 2, this version reads 1");
+    refused(&config, "has format 3, this version reads 2");
 }
 
 #[tokio::test]

@@ -78,6 +78,7 @@ async fn what_is_in_memory_costs_no_disk() {
 }
 
 /// How much of it the journal holds in memory.
+#[derive(Clone, Copy)]
 enum Memory {
     Nothing,
     Enough,

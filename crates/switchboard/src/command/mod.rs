@@ -6,6 +6,7 @@ mod demo;
 mod failure;
 mod http;
 mod init;
+mod journal;
 mod listen;
 mod outbox;
 mod producer;
@@ -40,6 +41,7 @@ enum Command {
     Publish(publish::Publish),
     Producer(producer::Producer),
     Listen(listen::Listen),
+    Journal(journal::Journal),
     Outbox(outbox::Outbox),
     Config(config::Config),
 }
@@ -81,6 +83,7 @@ impl Command {
             Self::Publish(publish) => block_on(publish.run(&environment)),
             Self::Producer(producer) => block_on(producer.run(&environment)),
             Self::Listen(listen) => block_on(listen.run()),
+            Self::Journal(journal) => block_on(journal.run(&environment)),
             Self::Outbox(outbox) => block_on(outbox.run(&environment)),
             Self::Config(config) => config.run(&environment),
         }
@@ -247,8 +250,15 @@ mod tests {
     fn every_command_shows_an_example() {
         let program = Program::command();
 
-        for command in program.get_subcommands() {
-            let command = command.get_subcommands().next().unwrap_or(command);
+        let leaves = program.get_subcommands().flat_map(|command| {
+            let below: Vec<_> = command.get_subcommands().collect();
+            if below.is_empty() {
+                vec![command]
+            } else {
+                below
+            }
+        });
+        for command in leaves {
             let help = command.clone().render_long_help().to_string();
 
             assert!(help.contains("Example"), "{help}");
