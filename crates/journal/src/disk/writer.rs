@@ -68,6 +68,8 @@ pub(super) struct Writer {
     pub(super) in_doubt: bool,
     pub(super) shared: Arc<Shared>,
     queue: Receiver<Job>,
+    /// When the last group was.
+    committed: Instant,
     sessions_max: NonZeroU32,
     pub(super) retention: Retention,
     pub(super) reserve: Reserve,
@@ -99,6 +101,7 @@ impl Writer {
             mended: None,
             shared,
             queue: jobs,
+            committed: instant(),
             sessions_max: config.sessions_max,
             retention: Retention::new(config),
             checkpoints,
@@ -121,7 +124,9 @@ impl Writer {
             let (appended, is_quiet) = match self.queue.recv_timeout(self.patience()) {
                 Ok(first) => {
                     let group = self.gather(first);
-                    (self.commit(group), false)
+                    let count = self.commit(group);
+                    self.committed = instant();
+                    (count, false)
                 }
                 Err(RecvTimeoutError::Timeout) => (0, true),
                 Err(RecvTimeoutError::Disconnected) => return,
@@ -143,12 +148,23 @@ impl Writer {
 
     /// Takes what is waiting along, without waiting for more: an idle journal adds no delay, and
     /// under load a group is what came in during the last sync.
+    ///
+    /// Only where nothing is appended it waits a moment from the last commit on: each session is on
+    /// a page of its own, but what a commit costs beside is shared by all who connect in it.
     fn gather(&self, first: Job) -> Group {
         let mut group = Group::default();
         group.take(first);
         while !group.is_full() {
-            let Ok(job) = self.queue.try_recv() else {
-                break;
+            let job = match self.queue.try_recv() {
+                Ok(job) => job,
+                Err(_) if !group.appends.is_empty() => break,
+                Err(_) => {
+                    let wait = SESSIONS_INTERVAL.saturating_sub(self.committed.elapsed());
+                    match self.queue.recv_timeout(wait) {
+                        Ok(job) => job,
+                        Err(_) => break,
+                    }
+                }
             };
             group.take(job);
         }
@@ -198,6 +214,7 @@ impl Writer {
             .connection
             .transaction_with_behavior(TransactionBehavior::Immediate)?;
         let mut outcomes = Vec::with_capacity(group.appends.len());
+        let mut changed = Vec::new();
         for Append { batch, now, .. } in &group.appends {
             let head = ledger.partition(batch.partition()).head;
             let outcome = match decide(batch, head, *now, &mut Stored(&transaction)) {
@@ -215,7 +232,7 @@ impl Writer {
             if let Ok(plan) = &outcome
                 && !plan.is_empty(batch)
             {
-                insert(&transaction, batch, plan, *now, &mut ledger)?;
+                insert(&transaction, batch, plan, *now, &mut ledger, &mut changed)?;
             }
             outcomes.push(outcome);
         }
@@ -230,6 +247,7 @@ impl Writer {
         ledger.store(&transaction, &self.ledger)?;
         // Returns once the write-ahead log is synced: `synchronous` is FULL.
         transaction.commit()?;
+        self.shared.families.apply(changed);
         if group.is_durable {
             self.shared.counters.commits.observe(begin.elapsed());
         } else {
@@ -314,6 +332,7 @@ impl Writer {
 
     pub(super) fn failed(&mut self, cause: &StorageError) -> String {
         self.in_doubt = true;
+        self.shared.families.clear();
         let reason = cause.to_string();
         let failing = Health::Failing {
             reason: reason.clone(),
@@ -330,5 +349,7 @@ impl Writer {
 const GROUP_JOBS_MAX: usize = 1_024;
 /// After how many bytes a group takes no more of them.
 const GROUP_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// How soon after a commit there is another one for sessions and leases alone.
+const SESSIONS_INTERVAL: Duration = Duration::from_millis(5);
 /// How long the queue is empty before the writer looks after the file.
 const REST_INTERVAL: Duration = Duration::from_secs(5);
