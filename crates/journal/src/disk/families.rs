@@ -81,10 +81,12 @@ impl Families {
         if table.is_closed {
             return Found::Unknown(Vec::new());
         }
-        if let Some(families) = table.by_tenant.get(tenant)
-            && let Some(values) = keys.iter().map(|key| find(families, key, now)).collect()
-        {
-            return Found::Known(values);
+        if let Some(families) = table.by_tenant.get(tenant) {
+            let known = keys.iter().map(|key| Some((whole(families, key)?, key)));
+            if let Some(known) = known.collect::<Option<Vec<_>>>() {
+                let value = |(content, key): (&Content, &Key)| content.value(key, now);
+                return Found::Known(known.into_iter().map(value).collect());
+            }
         }
         let loads = keys.iter().filter_map(|key| table.begin(tenant, key));
         Found::Unknown(loads.collect())
@@ -94,7 +96,7 @@ impl Families {
     pub(super) fn keep(
         &self,
         tenant: &TenantId,
-        load: Load,
+        load: &Load,
         read: Result<Vec<(Key, Value)>, StorageError>,
     ) {
         let content = read.ok().and_then(Content::of);
@@ -223,16 +225,21 @@ impl Content {
         let fits = self.values.len() <= FAMILY_KEYS_MAX && self.bytes <= FAMILY_BYTES_MAX;
         fits.then_some(self.bytes)
     }
+
+    /// The value of `key`, unless it has none, or had one that expired.
+    fn value(&self, key: &Key, now: Timestamp) -> Option<Value> {
+        let value = self.values.get(key);
+        let value = value.filter(|value| value.expires_at.is_none_or(|end| end > now));
+        value.cloned()
+    }
 }
 
-/// The value of `key`, or that it has none; `None` if that is not known.
-fn find(families: &HashMap<Box<str>, Family>, key: &Key, now: Timestamp) -> Option<Option<Value>> {
-    let Some(Family::Whole(content)) = families.get(family_of(key)) else {
-        return None;
-    };
-    let value = content.values.get(key);
-    let value = value.filter(|value| value.expires_at.is_none_or(|end| end > now));
-    Some(value.cloned())
+/// The family of `key`, if all of it is known.
+fn whole<'a>(families: &'a HashMap<Box<str>, Family>, key: &Key) -> Option<&'a Content> {
+    match families.get(family_of(key))? {
+        Family::Whole(content) => Some(content),
+        Family::Loading(..) | Family::Left(_) => None,
+    }
 }
 
 /// How a key begins: up to its first colon, or all of it if it has none.
@@ -398,8 +405,8 @@ mod tests {
     /// Whether a key has a value, if that is known.
     fn known(families: &Families, name: &str) -> Option<bool> {
         let table = families.0.lock();
-        let found = find(table.by_tenant.get(&acme())?, &key(name), now());
-        Some(found?.is_some())
+        let content = whole(table.by_tenant.get(&acme())?, &key(name))?;
+        Some(content.value(&key(name), now()).is_some())
     }
 
     fn begin(families: &Families, name: &str) -> Vec<Load> {
@@ -412,7 +419,7 @@ mod tests {
     fn keep(families: &Families, loads: Vec<Load>, names: &[&str]) {
         let value = |name: &&str| (key(name), changed(name, Some(b"x")).value.unwrap());
         for load in loads {
-            families.keep(&acme(), load, Ok(names.iter().map(value).collect()));
+            families.keep(&acme(), &load, Ok(names.iter().map(value).collect()));
         }
     }
 

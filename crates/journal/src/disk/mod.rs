@@ -259,7 +259,7 @@ impl Journal for DiskJournal {
             let values = reader::values(connection, &tenant, &keys, now);
             for load in loads {
                 let family = families::read(connection, &tenant, &load);
-                shared.families.keep(&tenant, load, family);
+                shared.families.keep(&tenant, &load, family);
             }
             values
         };

@@ -350,6 +350,6 @@ const GROUP_JOBS_MAX: usize = 1_024;
 /// After how many bytes a group takes no more of them.
 const GROUP_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// How soon after a commit there is another one for sessions and leases alone.
-const SESSIONS_INTERVAL: Duration = Duration::from_millis(5);
+const SESSIONS_INTERVAL: Duration = Duration::from_millis(2);
 /// How long the queue is empty before the writer looks after the file.
 const REST_INTERVAL: Duration = Duration::from_secs(5);
