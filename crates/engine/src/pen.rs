@@ -82,10 +82,17 @@ impl Pen {
     ) {
         let Self { ink, writer } = self;
         writer.write(entries, written, bytes_out, |slices| match ink {
-            Ink::Plain(socket) => match socket.try_write_vectored(slices) {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => Poll::Pending,
-                attempted => Poll::Ready(attempted),
-            },
+            Ink::Plain(socket) => {
+                let attempted = match slices {
+                    // The kernel has less to do for a single slice that is not a vector of one.
+                    [slice] => socket.try_write(slice),
+                    slices => socket.try_write_vectored(slices),
+                };
+                match attempted {
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => Poll::Pending,
+                    attempted => Poll::Ready(attempted),
+                }
+            }
             Ink::Tls(_) => Poll::Pending,
         });
     }
@@ -154,7 +161,10 @@ impl Ink {
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         match self {
-            Self::Plain(socket) => Pin::new(socket).poll_write_vectored(context, slices),
+            Self::Plain(socket) => match slices {
+                [slice] => Pin::new(socket).poll_write(context, slice),
+                slices => Pin::new(socket).poll_write_vectored(context, slices),
+            },
             Self::Tls(stream) => Pin::new(stream).poll_write_vectored(context, slices),
         }
     }

@@ -20,14 +20,16 @@ use crate::{
 #[derive(Clone)]
 pub struct SocketHandle(Arc<Inner>);
 
+/// What every event needs comes first, in one line of memory.
+#[repr(C)]
 struct Inner {
+    outbox: Arc<Outbox>,
+    number: SocketNumber,
+    left: AtomicBool,
     /// Set anew once at most, when a client that came back goes on as the socket it was.
     id: Mutex<SocketId>,
-    namespace: Namespace<'static>,
-    number: SocketNumber,
-    outbox: Arc<Outbox>,
-    left: AtomicBool,
     ack_next: AtomicU64,
+    namespace: Namespace<'static>,
 }
 
 impl SocketHandle {
@@ -71,6 +73,12 @@ impl SocketHandle {
     /// follow. For whoever posts to many sockets: it does both without a task in between.
     pub fn post_all(&self, events: &[(Arc<Packet>, u64)]) -> Posted {
         self.0.outbox.post_all_from(Some(self.poster()), events)
+    }
+
+    /// Queues events, each with its mark, and writes all that is queued: [`post_all`](Self::post_all)
+    /// and [`flush`](Self::flush) in one.
+    pub fn write_all(&self, events: &[(Arc<Packet>, u64)]) -> Posted {
+        self.0.outbox.write_all_from(Some(self.poster()), events)
     }
 
     /// Writes what is queued in one vectored write, as far as the client takes it at once; what it

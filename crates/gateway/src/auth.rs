@@ -13,7 +13,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use switchboard_event::{TenantId, Timestamp, UserId};
+use switchboard_event::{TenantId, Timestamp, TokenId, UserId};
 use switchboard_hub::{LinkRights, Rights};
 use switchboard_metrics::Tally;
 use switchboard_outbound::{Client, InvalidRoots, Url};
@@ -122,7 +122,7 @@ pub struct Identity {
     /// When it was issued (`iat`), if it says so.
     pub issued_at: Option<Timestamp>,
     /// Its id (`jti`), if it has one: by this it can be revoked.
-    pub token_id: Option<Arc<str>>,
+    pub token_id: Option<Arc<TokenId>>,
 }
 
 /// The settings make no authenticator.

@@ -33,8 +33,7 @@ impl Corked {
     pub(crate) async fn finish(&mut self, lines: Vec<Line>, run: &Run) {
         for lines in lines.chunks(LINES_AT_ONCE_MAX) {
             for line in lines {
-                line.post(run);
-                line.flush();
+                line.write(run);
             }
             tokio::task::yield_now().await;
         }

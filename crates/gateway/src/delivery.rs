@@ -163,6 +163,11 @@ impl Line {
         self.handle.outbox().fall_behind();
     }
 
+    /// Posts `run` and writes all that is queued, in one step.
+    pub(crate) fn write(&self, run: &Run) {
+        self.handle.write_all(&run.0);
+    }
+
     /// Writes what was posted.
     pub(crate) fn flush(&self) {
         self.handle.flush();

@@ -141,10 +141,16 @@ impl Floor {
 
     /// Takes what somebody said. Answers what there is to tell.
     pub(crate) fn hear(&self, event: &FleetingEvent, now: Timestamp) -> Option<Utterance> {
-        let heard = Heard::read(event).or_else(|| {
+        let mut heard = Heard::read(event).or_else(|| {
             debug!(?event, "heard something unknown");
             None
         })?;
+        if let Heard::Person(word) = &mut heard
+            && let Some(user) = self.attendance.lock().name(&word.tenant, &word.user)
+        {
+            // Kept for as long as the person is there: one text serves both tables.
+            word.user = user;
+        }
         let mut tables = self.tables.lock();
         match heard {
             Heard::Fact { fact, told, until } => {

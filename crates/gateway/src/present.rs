@@ -1,7 +1,9 @@
 //! The clients of one partition: by what they come back with, and by when their tokens end.
 
+use std::borrow::Borrow;
 use std::cmp::Ordering;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashSet};
+use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use switchboard_event::Timestamp;
@@ -15,10 +17,14 @@ use crate::session::Session;
 /// Whoever enters a session takes it out again: nothing here ends by itself.
 #[derive(Debug, Default)]
 pub(crate) struct Present {
-    owners: HashMap<SessionKey, Arc<Session>>,
+    owners: HashSet<Owner>,
     /// Those whose tokens end, in the order in which there is something to do about it.
     due: BTreeSet<Due>,
 }
+
+/// A session by its key, which is in it: a table of both would keep each key twice.
+#[derive(Debug)]
+struct Owner(Arc<Session>);
 
 /// Something is to be done about a session's token then.
 #[derive(Debug)]
@@ -36,11 +42,12 @@ impl Present {
         due_at: Option<Timestamp>,
     ) -> Option<Arc<Session>> {
         let Credential { key, generation } = session.credential();
-        let owner = self.owners.get(&key);
+        let owner = self.owner(&key);
         if owner.is_some_and(|owner| owner.credential().generation > generation) {
             return Some(Arc::clone(session));
         }
-        let loser = self.owners.insert(key, Arc::clone(session));
+        let loser = self.owners.replace(Owner(Arc::clone(session)));
+        let loser = loser.map(|Owner(loser)| loser);
         if let Some(loser) = &loser {
             self.forget_due(loser);
         }
@@ -52,7 +59,7 @@ impl Present {
     pub(crate) fn leave(&mut self, session: &Arc<Session>) {
         self.forget_due(session);
         let key = session.credential().key;
-        let owner = self.owners.get(&key);
+        let owner = self.owner(&key);
         if owner.is_some_and(|owner| Arc::ptr_eq(owner, session)) {
             self.owners.remove(&key);
         }
@@ -60,18 +67,18 @@ impl Present {
 
     /// Takes out the session that had the key before `credential`, if it is there still.
     pub(crate) fn evict(&mut self, credential: Credential) -> Option<Arc<Session>> {
-        let owner = self.owners.get(&credential.key)?;
+        let owner = self.owner(&credential.key)?;
         if owner.credential().generation >= credential.generation {
             return None;
         }
-        let earlier = self.owners.remove(&credential.key)?;
+        let Owner(earlier) = self.owners.take(&credential.key)?;
         self.forget_due(&earlier);
         Some(earlier)
     }
 
     /// Has [`take_due`](Self::take_due) speak of a session at another time, if it is here.
     pub(crate) fn reschedule(&mut self, session: &Arc<Session>, due_at: Option<Timestamp>) {
-        let owner = self.owners.get(&session.credential().key);
+        let owner = self.owner(&session.credential().key);
         if owner.is_some_and(|owner| Arc::ptr_eq(owner, session)) {
             self.forget_due(session);
             self.schedule(session, due_at);
@@ -93,17 +100,21 @@ impl Present {
 
     /// The sessions that fit.
     pub(crate) fn of(&self, fits: impl Fn(&Session) -> bool) -> Vec<Arc<Session>> {
-        let sessions = self.owners.values().filter(|session| fits(session));
-        sessions.cloned().collect()
+        let sessions = self.owners.iter().map(|Owner(session)| session);
+        sessions.filter(|session| fits(session)).cloned().collect()
     }
 
     /// What they come back with.
     pub(crate) fn credentials(&self) -> Vec<(SessionKey, Generation)> {
-        let credential = |session: &Arc<Session>| {
+        let credential = |Owner(session): &Owner| {
             let Credential { key, generation } = session.credential();
             (key, generation)
         };
-        self.owners.values().map(credential).collect()
+        self.owners.iter().map(credential).collect()
+    }
+
+    fn owner(&self, key: &SessionKey) -> Option<&Arc<Session>> {
+        self.owners.get(key).map(|Owner(session)| session)
     }
 
     fn schedule(&mut self, session: &Arc<Session>, due_at: Option<Timestamp>) {
@@ -123,6 +134,26 @@ impl Present {
             session: Arc::clone(session),
         });
         session.set_due_at(Timestamp::MAX);
+    }
+}
+
+impl Borrow<SessionKey> for Owner {
+    fn borrow(&self) -> &SessionKey {
+        self.0.key()
+    }
+}
+
+impl Hash for Owner {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        Borrow::<SessionKey>::borrow(self).hash(state);
+    }
+}
+
+impl Eq for Owner {}
+
+impl PartialEq for Owner {
+    fn eq(&self, other: &Self) -> bool {
+        Borrow::<SessionKey>::borrow(self) == Borrow::<SessionKey>::borrow(other)
     }
 }
 

@@ -1,6 +1,6 @@
 //! What was revoked before a token was shown.
 
-use switchboard_event::{RevokedKey, Room, Timestamp, TokenId, UserRevocations};
+use switchboard_event::{RevokedKey, Room, Timestamp, UserRevocations};
 use switchboard_journal::{Journal, Key, ReadError};
 
 use crate::auth::Identity;
@@ -27,9 +27,8 @@ pub(crate) async fn standing(
     now: Timestamp,
 ) -> Result<Standing, ReadError> {
     let id = identity.token_id.as_deref();
-    let id = id.and_then(|id| id.parse::<TokenId>().ok());
     let mut keys = vec![journal_key(&RevokedKey::user(identity.rights.user()))];
-    keys.extend(id.map(|id| journal_key(&RevokedKey::token(&id))));
+    keys.extend(id.map(|id| journal_key(&RevokedKey::token(id))));
     let values = journal.values(identity.rights.tenant(), &keys, now).await?;
     let mut values = values.into_iter();
     let of_user = values.next().flatten();

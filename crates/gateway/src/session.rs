@@ -14,7 +14,7 @@ use parking_lot::Mutex;
 use switchboard_engine::{Client, Connect, Handshake, SocketHandle};
 use switchboard_event::{Offset, Position, Room, RoomKind, TenantId, Timestamp, UserId};
 use switchboard_hub::{Grant, Seat};
-use switchboard_journal::{Record, StoredRoom, StoredSession};
+use switchboard_journal::{Record, SessionKey, StoredRoom, StoredSession};
 use switchboard_protocol::SocketId;
 
 use crate::access::{Ticket, link_room};
@@ -288,6 +288,11 @@ impl Session {
     /// By what the client comes back.
     pub(crate) fn credential(&self) -> Credential {
         self.credential
+    }
+
+    /// The same without its generation.
+    pub(crate) fn key(&self) -> &SessionKey {
+        &self.credential.key
     }
 
     /// The socket's id, also before the engine gives a client that came back its old one.

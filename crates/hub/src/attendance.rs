@@ -35,17 +35,24 @@ pub struct Word {
     pub left_at: Timestamp,
 }
 
+/// Small: there is one of it for each person, most of whom sit at one socket and look at it.
 #[derive(Debug)]
 struct Person {
     sockets: u32,
-    /// Which of them are away.
-    away: Vec<Id>,
     /// What is said, or about to be.
     said: Option<Status>,
-    /// When less than that is said, if it is not more by then.
-    grace_ends: Option<Timestamp>,
-    left_at: Timestamp,
     is_unsaid: bool,
+    left_at: Timestamp,
+    rare: Option<Box<Rare>>,
+}
+
+/// What is of few people at a time.
+#[derive(Debug, Default)]
+struct Rare {
+    /// Which of the sockets are away.
+    away: Vec<Id>,
+    /// When less is said than is, if it is not more by then.
+    grace_ends: Option<Timestamp>,
 }
 
 impl Attendance {
@@ -73,14 +80,13 @@ impl Attendance {
         let people = self.tenants.entry(tenant.clone()).or_default();
         let person = people.entry(user.clone()).or_insert_with(|| Person {
             sockets: 0,
-            away: Vec::new(),
             said: None,
-            grace_ends: None,
-            left_at: now,
             is_unsaid: false,
+            left_at: now,
+            rare: None,
         });
         if came_back && person.sockets == 0 && person.said == Some(Status::Away) {
-            person.away.push(socket.clone());
+            person.put_away(socket);
         }
         person.sockets += 1;
         self.review(tenant, user, None);
@@ -92,7 +98,7 @@ impl Attendance {
             return;
         };
         person.sockets = person.sockets.saturating_sub(1);
-        person.away.retain(|known| known != socket);
+        person.call_back(socket);
         person.left_at = now;
         let end = now.checked_add(self.grace).unwrap_or(Timestamp::MAX);
         self.review(tenant, user, Some(end));
@@ -110,12 +116,12 @@ impl Attendance {
         let Some(person) = self.person(tenant, user) else {
             return;
         };
-        person.away.retain(|known| known != socket);
+        person.call_back(socket);
         if status == Status::Away {
-            person.away.push(socket.clone());
+            person.put_away(socket);
         }
         // Who left a moment ago may be back in a moment: their grace is not cut short.
-        let end = person.grace_ends.unwrap_or(now);
+        let end = person.grace_ends().unwrap_or(now);
         self.review(tenant, user, Some(end));
         self.expire(now);
     }
@@ -129,7 +135,7 @@ impl Attendance {
                 return;
             };
             if let Some(person) = self.person(&tenant, &user) {
-                person.grace_ends = None;
+                person.set_grace(None);
                 person.said = person.status();
                 self.mark(&tenant, &user);
             }
@@ -192,6 +198,12 @@ impl Attendance {
         })
     }
 
+    /// The id of a person who is here, as it is kept here: whoever keeps it too shares it.
+    pub fn name(&self, tenant: &TenantId, user: &UserId) -> Option<UserId> {
+        let (name, _) = self.tenants.get(tenant)?.get_key_value(user)?;
+        Some(name.clone())
+    }
+
     /// Says more at once, and less only at the end of grace: of the one that is given, or of one
     /// that runs already.
     fn review(&mut self, tenant: &TenantId, user: &UserId, grace_ends: Option<Timestamp>) {
@@ -199,13 +211,13 @@ impl Attendance {
             return;
         };
         let status = person.status();
-        let before = person.grace_ends;
+        let before = person.grace_ends();
         let (is_news, after) = if status >= person.said {
             (mem::replace(&mut person.said, status) != status, None)
         } else {
             (false, grace_ends.or(before))
         };
-        person.grace_ends = after;
+        person.set_grace(after);
         if before != after {
             if let Some(end) = before {
                 self.ends.remove(&(end, tenant.clone(), user.clone()));
@@ -233,10 +245,45 @@ impl Attendance {
 }
 
 impl Person {
+    /// One of the sockets is away.
+    fn put_away(&mut self, socket: &Id) {
+        let rare = self.rare.get_or_insert_default();
+        rare.away.push(socket.clone());
+    }
+
+    /// It is not, if it was.
+    fn call_back(&mut self, socket: &Id) {
+        if let Some(rare) = &mut self.rare {
+            rare.away.retain(|known| known != socket);
+        }
+        self.tidy();
+    }
+
+    fn set_grace(&mut self, ends: Option<Timestamp>) {
+        if ends != self.grace_ends() {
+            self.rare.get_or_insert_default().grace_ends = ends;
+            self.tidy();
+        }
+    }
+
+    /// Keeps nothing for what is rare while it is not so.
+    fn tidy(&mut self) {
+        let is_idle = |rare: &mut Box<Rare>| rare.away.is_empty() && rare.grace_ends.is_none();
+        self.rare.take_if(is_idle);
+    }
+
+    fn grace_ends(&self) -> Option<Timestamp> {
+        self.rare.as_ref()?.grace_ends
+    }
+
+    fn away(&self) -> usize {
+        self.rare.as_ref().map_or(0, |rare| rare.away.len())
+    }
+
     fn status(&self) -> Option<Status> {
         match self.sockets {
             0 => None,
-            count if self.away.len() >= count as usize => Some(Status::Away),
+            count if self.away() >= count as usize => Some(Status::Away),
             _ => Some(Status::Online),
         }
     }

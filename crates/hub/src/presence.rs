@@ -51,9 +51,16 @@ pub struct NodeWord {
     pub seen_at: Timestamp,
 }
 
-/// What nodes say of a person; never empty.
+/// What nodes say of a person; never empty while it is kept. Most people are on one node.
 #[derive(Debug, Default)]
-struct Known(Vec<(Id, Status)>);
+struct Known {
+    first: Option<(Id, Status)>,
+    rest: Option<Box<Others>>,
+}
+
+/// What others say than the first.
+#[derive(Debug, Default)]
+struct Others(Vec<(Id, Status)>);
 
 impl Presence {
     /// Takes what a node says, in place of what it said of the same person before. Answers what
@@ -73,17 +80,11 @@ impl Presence {
         let before = people.get(&user).and_then(Known::status);
         let after = if let Some(status) = status {
             let known = people.entry(user.clone()).or_default();
-            if let Some((_, said)) = known.0.iter_mut().find(|(known, _)| *known == node) {
-                *said = status;
-            } else {
-                // Most people are on one node for long: growing by doubling would be empty.
-                known.0.reserve_exact(1);
-                known.0.push((node, status));
-            }
+            known.hear(node, status);
             known.status()
         } else {
             let known = people.get_mut(&user)?;
-            known.0.retain(|(known, _)| *known != node);
+            known.forget(&node);
             let after = known.status();
             if after.is_none() {
                 people.remove(&user);
@@ -119,7 +120,7 @@ impl Presence {
         let mut stale = Vec::new();
         for (tenant, people) in &self.tenants {
             for (user, known) in people {
-                for (node, _) in &known.0 {
+                for (node, _) in known.words() {
                     let name = (tenant.clone(), user.clone(), node.clone());
                     if !is_newer(tenant, user) && !listed.contains(&name) {
                         stale.push(name);
@@ -188,7 +189,35 @@ impl Status {
 }
 
 impl Known {
+    /// Takes what `node` says, in place of what it said before.
+    fn hear(&mut self, node: Id, status: Status) {
+        let rest = self.rest.iter_mut().flat_map(|rest| rest.0.iter_mut());
+        let mut words = self.first.iter_mut().chain(rest);
+        if let Some((_, said)) = words.find(|(known, _)| *known == node) {
+            *said = status;
+        } else if self.first.is_none() {
+            self.first = Some((node, status));
+        } else {
+            self.rest.get_or_insert_default().0.push((node, status));
+        }
+    }
+
+    /// Forgets what `node` says.
+    fn forget(&mut self, node: &Id) {
+        self.first.take_if(|(known, _)| known == node);
+        if let Some(rest) = &mut self.rest {
+            rest.0.retain(|(known, _)| known != node);
+            self.first = self.first.take().or_else(|| rest.0.pop());
+        }
+        self.rest.take_if(|rest| rest.0.is_empty());
+    }
+
+    fn words(&self) -> impl Iterator<Item = &(Id, Status)> {
+        let rest = self.rest.iter().flat_map(|rest| rest.0.iter());
+        self.first.iter().chain(rest)
+    }
+
     fn status(&self) -> Option<Status> {
-        self.0.iter().map(|(_, status)| *status).max()
+        self.words().map(|(_, status)| *status).max()
     }
 }

@@ -3,8 +3,14 @@
 
 use std::{mem, sync::Arc};
 
+use parking_lot::MutexGuard;
+
 use super::{
-    Entry, Outbox, Posted, Poster, Written, entry::Kind, number, overflow, state::Flow, wake,
+    Entry, Outbox, Posted, Poster, Written,
+    entry::Kind,
+    number, overflow,
+    state::{Flow, State},
+    wake,
 };
 use crate::{Packet, pen::Pen};
 
@@ -16,6 +22,41 @@ impl Outbox {
         poster: Option<Poster<'_>>,
         events: &[(Arc<Packet>, u64)],
     ) -> Posted {
+        let queued = self.queue_all(poster, events);
+        queued.map_or_else(|refused| refused, |_| Posted::Queued)
+    }
+
+    /// Queues live events and [flushes](Self::flush), under one lock where they fit.
+    pub(crate) fn write_all_from(
+        &self,
+        poster: Option<Poster<'_>>,
+        events: &[(Arc<Packet>, u64)],
+    ) -> Posted {
+        match self.queue_all(poster, events) {
+            Ok(state) => {
+                self.write_queue(state);
+                Posted::Queued
+            }
+            Err(refused) => {
+                // What others have queued is written all the same.
+                self.flush();
+                refused
+            }
+        }
+    }
+
+    /// Writes what is queued, as far as the socket takes it now; the connection's task does the
+    /// rest, and all of it if it has not lent its pen. Never waits, and holds no lock over a write.
+    pub(crate) fn flush(&self) {
+        self.write_queue(self.state.lock());
+    }
+
+    /// Queues live events; the lock is still held then, unless they are refused.
+    fn queue_all(
+        &self,
+        poster: Option<Poster<'_>>,
+        events: &[(Arc<Packet>, u64)],
+    ) -> Result<MutexGuard<'_, State>, Posted> {
         let mut state = self.state.lock();
         let mut may_flush = true;
         let mut events = events.iter();
@@ -23,7 +64,7 @@ impl Outbox {
         while let Some((packet, mark)) = next {
             if let Some(refused) = state.refuses(poster, *mark) {
                 if refused != Posted::Queued {
-                    return refused;
+                    return Err(refused);
                 }
                 next = events.next();
                 continue;
@@ -34,21 +75,17 @@ impl Outbox {
                 may_flush = true;
                 next = events.next();
             } else if mem::take(&mut may_flush) {
-                drop(state);
-                self.flush();
+                self.write_queue(state);
                 state = self.state.lock();
             } else {
                 overflow(state);
-                return Posted::Behind;
+                return Err(Posted::Behind);
             }
         }
-        Posted::Queued
+        Ok(state)
     }
 
-    /// Writes what is queued, as far as the socket takes it now; the connection's task does the
-    /// rest, and all of it if it has not lent its pen. Never waits, and holds no lock over a write.
-    pub(crate) fn flush(&self) {
-        let mut state = self.state.lock();
+    fn write_queue<'s>(&'s self, mut state: MutexGuard<'s, State>) {
         let Some(mut pen) = state.borrow_pen() else {
             let task = state.task_to_write();
             drop(state);

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::Value;
-use switchboard_event::{ID_LEN_MAX, TenantId, Timestamp};
+use switchboard_event::{TenantId, Timestamp, TokenId};
 use switchboard_hub::Pattern;
 
 use super::Authenticator;
@@ -58,14 +58,14 @@ fn millis(duration: Duration) -> i64 {
 }
 
 /// The `jti` claim (RFC 7519, section 4.1.7); one that could not be revoked is refused.
-pub(super) fn token_id(claims: &Claims) -> Result<Option<Arc<str>>, Unauthorized> {
-    match claims.get("jti") {
-        None | Some(Value::Null) => Ok(None),
-        Some(Value::String(id)) if (1..=ID_LEN_MAX).contains(&id.len()) => {
-            Ok(Some(id.as_str().into()))
-        }
-        Some(_) => Err(Unauthorized::claim("jti", ClaimFault::Unusable)),
-    }
+pub(super) fn token_id(claims: &Claims) -> Result<Option<Arc<TokenId>>, Unauthorized> {
+    let id = match claims.get("jti") {
+        None | Some(Value::Null) => return Ok(None),
+        Some(Value::String(id)) => id.parse().ok(),
+        Some(_) => None,
+    };
+    let unusable = || Unauthorized::claim("jti", ClaimFault::Unusable);
+    Ok(Some(Arc::new(id.ok_or_else(unusable)?)))
 }
 
 /// A `NumericDate` (RFC 7519, section 2) in milliseconds.

@@ -12,6 +12,7 @@ use switchboard_event::{
 use switchboard_hub::{NodeWord, Status, Word};
 use switchboard_journal::{LEASES_MAX, Lease, LeaseError, LeaseName, Leases};
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 use tracing::{debug, error, warn};
 
 use super::Floor;
@@ -32,6 +33,8 @@ pub(super) struct Attendant {
     takes_at: Timestamp,
     /// Not to be tried again before this time.
     rests_until: Timestamp,
+    /// When there may be something to say again.
+    speaks_at: Instant,
 }
 
 impl Attendant {
@@ -47,6 +50,7 @@ impl Attendant {
             // gone.
             takes_at: Floor::after(now, lease),
             rests_until: now,
+            speaks_at: Instant::now(),
         }
     }
 
@@ -87,8 +91,9 @@ impl Attendant {
         Ok(())
     }
 
-    /// Waits until there is something to do.
-    async fn idle(&self) {
+    /// Waits until there is something to do. Who comes alone is spoken of at once; of many who come
+    /// one after the other is spoken together, in one write.
+    async fn idle(&mut self) {
         let now = self.clock.now();
         let grace_ends = self.floor().attendance.lock().next_end();
         let ends = [Some(self.renews_at), Some(self.takes_at), grace_ends];
@@ -99,7 +104,10 @@ impl Attendant {
         }
         tokio::select! {
             () = tokio::time::sleep(until(now, next)) => {}
-            () = self.floor().news.notified() => {}
+            () = self.floor().news.notified() => {
+                tokio::time::sleep_until(self.speaks_at).await;
+                self.speaks_at = Instant::now() + NEWS_INTERVAL;
+            }
         }
     }
 
@@ -346,6 +354,8 @@ pub(super) fn until(now: Timestamp, end: Timestamp) -> Duration {
 
 /// How the names of these leases begin.
 const PREFIX: &str = "presence:";
+/// How long after news there are news again.
+const NEWS_INTERVAL: Duration = Duration::from_millis(100);
 /// How long a store that fails is left alone.
 const PAUSE: Duration = Duration::from_secs(1);
 /// How often leases that nobody keeps are looked for.

@@ -84,9 +84,7 @@ impl Session {
             Revocation::User { issued_before, .. } => {
                 is_before(state.identity.issued_at, *issued_before)
             }
-            Revocation::Token { token } => {
-                state.identity.token_id.as_deref() == Some(token.as_str())
-            }
+            Revocation::Token { token } => state.identity.token_id.as_deref() == Some(token),
             Revocation::Room { .. } => false,
         });
         if is_revoked {

@@ -169,6 +169,9 @@ impl SessionJob for Erasing {
                 for (partition, offset) in &taken.buried {
                     shared.rings[usize::from(partition.index())].bury(*offset);
                 }
+                if taken.values > 0 {
+                    shared.families.clear();
+                }
                 Ok(taken)
             }
             Err(reason) => Err(EraseError::Unavailable {

@@ -5,6 +5,7 @@ use switchboard_event::{Event, EventId, Offset, Room, TenantId, Timestamp};
 
 use crate::batch::event_bytes;
 use crate::decide::{Facts, Known, Place, Plan};
+use crate::disk::families::Changed;
 use crate::disk::ledger::Ledger;
 use crate::disk::{StorageError, reader, row};
 use crate::{Batch, Change, Key, Partition, Value, Version};
@@ -46,13 +47,14 @@ impl Facts for Stored<'_> {
     }
 }
 
-/// Writes what was decided about a batch.
+/// Writes what was decided about a batch, and adds the values that it `changed`.
 pub(super) fn insert(
     connection: &Connection,
     batch: &Batch,
     plan: &Plan,
     now: Timestamp,
     ledger: &mut Ledger,
+    changed: &mut Vec<Changed>,
 ) -> Result<(), StorageError> {
     let partition = batch.partition();
     for (event, place) in batch.events().iter().zip(&plan.places) {
@@ -64,7 +66,12 @@ pub(super) fn insert(
     }
     for change in batch.changes() {
         if plan.makes(change) {
-            apply(connection, batch.tenant(), change, ledger)?;
+            let value = apply(connection, batch.tenant(), change, ledger)?;
+            changed.push(Changed {
+                tenant: batch.tenant().clone(),
+                key: change.key.clone(),
+                value,
+            });
         }
     }
     Ok(())
@@ -132,12 +139,13 @@ fn room_id(
     Ok(insert.insert(name)?)
 }
 
+/// Answers the new value.
 fn apply(
     connection: &Connection,
     tenant: &TenantId,
     change: &Change,
     ledger: &mut Ledger,
-) -> Result<(), StorageError> {
+) -> Result<Option<Value>, StorageError> {
     let Change {
         key,
         value,
@@ -148,7 +156,7 @@ fn apply(
         let mut delete =
             connection.prepare_cached("DELETE FROM state WHERE tenant = ?1 AND key = ?2")?;
         delete.execute((tenant.as_str(), key.as_str()))?;
-        return Ok(());
+        return Ok(None);
     };
     let version = Version::new(ledger.next_version());
     let value = Value {
@@ -170,5 +178,5 @@ fn apply(
         row::value_checksum(tenant, key, &value),
         &bytes[..],
     ))?;
-    Ok(())
+    Ok(Some(value))
 }

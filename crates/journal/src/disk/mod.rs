@@ -7,6 +7,7 @@ mod checkpoint;
 mod counters;
 mod erase;
 mod error;
+mod families;
 mod flights;
 mod insert;
 mod kinds;
@@ -39,6 +40,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use parking_lot::Mutex;
+use rusqlite::Connection;
 use switchboard_event::{Epoch, FleetingEvent, Position, TenantId, Timestamp};
 use tokio::sync::{oneshot, watch};
 use tracing::warn;
@@ -55,6 +57,7 @@ use crate::{
 use counters::Counters;
 pub use error::OpenError;
 use error::StorageError;
+use families::{Families, Found};
 use mark::Mark;
 use place::Place;
 use queue::{Append, Job, Queue, Refused, WRITER_ENDED};
@@ -125,6 +128,7 @@ struct Shared {
     rings: Vec<Arc<Ring>>,
     health: Mutex<Health>,
     counters: Counters,
+    families: Families,
 }
 
 impl Shared {
@@ -176,6 +180,7 @@ impl DiskJournal {
             rings: partitions.all().map(ring).collect(),
             health: Mutex::new(Health::Ready),
             counters: Counters::default(),
+            families: Families::default(),
         });
         shared.counters.note(&ledger);
         let readers = Arc::new(Readers::new(place.file.clone(), identity.epoch));
@@ -279,9 +284,20 @@ impl Journal for DiskJournal {
         if keys.is_empty() {
             return Ok(Vec::new());
         }
-        self.readers
-            .values(tenant.clone(), keys.to_vec(), now)
-            .await
+        let loads = match self.shared.families.find(tenant, keys, now) {
+            Found::Known(values) => return Ok(values),
+            Found::Unknown(loads) => loads,
+        };
+        let (shared, tenant, keys) = (Arc::clone(&self.shared), tenant.clone(), keys.to_vec());
+        let read = move |connection: &Connection| {
+            let values = reader::values(connection, &tenant, &keys, now);
+            for load in loads {
+                let family = families::read(connection, &tenant, &load);
+                shared.families.keep(&tenant, &load, family);
+            }
+            values
+        };
+        self.readers.run(reader::VALUES, read).await
     }
 
     async fn head(&self, partition: Partition) -> Result<Position, ReadError> {
@@ -323,6 +339,7 @@ impl Journal for DiskJournal {
     async fn close(&self) {
         self.queue.close();
         self.exchange.close();
+        self.shared.families.close();
         // Readers go first, so that the writer's connection is the last and tidies up the file.
         self.readers.close();
         let mut ended = self.ended.clone();
@@ -392,6 +409,7 @@ mod tests {
             rings: vec![Arc::clone(&ring); 16],
             health: Mutex::new(Health::Ready),
             counters: Counters::default(),
+            families: Families::default(),
         });
         let reader = DiskJournal {
             shared,

@@ -119,16 +119,6 @@ impl Readers {
         self.run(RECEIPTS, read).await
     }
 
-    pub(super) async fn values(
-        self: &Arc<Self>,
-        tenant: TenantId,
-        keys: Vec<Key>,
-        now: Timestamp,
-    ) -> Result<Vec<Option<Value>>, ReadError> {
-        let read = move |connection: &Connection| values(connection, &tenant, &keys, now);
-        self.run(VALUES, read).await
-    }
-
     pub(super) async fn run<T: Send + 'static>(
         self: &Arc<Self>,
         what: &'static str,
@@ -335,7 +325,8 @@ fn page(connection: &Connection, query: &Query, epoch: Epoch) -> Result<Page, St
     Ok(page.finish())
 }
 
-fn values(
+/// The values of these keys, in their order.
+pub(super) fn values(
     connection: &Connection,
     tenant: &TenantId,
     keys: &[Key],
@@ -373,7 +364,7 @@ pub(super) fn value(
 const PAGE: &str = "page";
 const RECENT: &str = "recent";
 const TAIL: &str = "tail";
-const VALUES: &str = "values";
+pub(super) const VALUES: &str = "values";
 const RECEIPTS: &str = "receipts";
 pub(super) const LEASES: &str = "leases";
 /// How many reads run at once. More would only wait for the same disk.

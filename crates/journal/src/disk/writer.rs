@@ -77,6 +77,8 @@ pub(super) struct Writer {
     pub(super) in_doubt: bool,
     pub(super) shared: Arc<Shared>,
     queue: Receiver<Job>,
+    /// When the last group was.
+    committed: Instant,
     sessions_max: NonZeroU32,
     identity: Identity,
     mark: Mark,
@@ -112,6 +114,7 @@ impl Writer {
             mended: None,
             shared,
             queue: jobs,
+            committed: instant(),
             sessions_max: config.sessions_max,
             retention: Retention::new(config),
             checkpoints,
@@ -141,6 +144,7 @@ impl Writer {
                         self.commit(group)
                     };
                     self.scrub(scrubs);
+                    self.committed = instant();
                     (count, false)
                 }
                 Err(RecvTimeoutError::Timeout) => (0, true),
@@ -163,12 +167,23 @@ impl Writer {
 
     /// Takes what is waiting along, without waiting for more: an idle journal adds no delay, and
     /// under load a group is what came in during the last sync.
+    ///
+    /// Only where nothing is appended it waits a moment from the last commit on: each session is on
+    /// a page of its own, but what a commit costs beside is shared by all who connect in it.
     fn gather(&self, first: Job) -> Group {
         let mut group = Group::default();
         group.take(first);
         while !group.is_full() {
-            let Ok(job) = self.queue.try_recv() else {
-                break;
+            let job = match self.queue.try_recv() {
+                Ok(job) => job,
+                Err(_) if !group.appends.is_empty() => break,
+                Err(_) => {
+                    let wait = SESSIONS_INTERVAL.saturating_sub(self.committed.elapsed());
+                    match self.queue.recv_timeout(wait) {
+                        Ok(job) => job,
+                        Err(_) => break,
+                    }
+                }
             };
             group.take(job);
         }
@@ -219,6 +234,7 @@ impl Writer {
             .transaction_with_behavior(TransactionBehavior::Immediate)?;
         let changes = transaction.total_changes();
         let mut outcomes = Vec::with_capacity(group.appends.len());
+        let mut values = Vec::new();
         for Append { batch, now, .. } in &group.appends {
             let head = ledger.partition(batch.partition()).head;
             let outcome = match decide(batch, head, *now, &mut Stored(&transaction)) {
@@ -236,7 +252,7 @@ impl Writer {
             if let Ok(plan) = &outcome
                 && !plan.is_empty(batch)
             {
-                insert(&transaction, batch, plan, *now, &mut ledger)?;
+                insert(&transaction, batch, plan, *now, &mut ledger, &mut values)?;
             }
             outcomes.push(outcome);
         }
@@ -254,6 +270,7 @@ impl Writer {
         ledger.store(&transaction, &self.ledger)?;
         // Returns once the write-ahead log is synced: `synchronous` is FULL.
         transaction.commit()?;
+        self.shared.families.apply(values);
         if group.is_durable {
             self.shared.counters.commits.observe(begin.elapsed());
             self.mark.note(self.identity.reached(&ledger));
@@ -339,6 +356,7 @@ impl Writer {
 
     pub(super) fn failed(&mut self, cause: &StorageError) -> String {
         self.in_doubt = true;
+        self.shared.families.clear();
         let reason = cause.to_string();
         let failing = Health::Failing {
             reason: reason.clone(),
@@ -355,5 +373,7 @@ impl Writer {
 const GROUP_JOBS_MAX: usize = 1_024;
 /// After how many bytes a group takes no more of them.
 const GROUP_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// How soon after a commit there is another one for sessions and leases alone.
+const SESSIONS_INTERVAL: Duration = Duration::from_millis(2);
 /// How long the queue is empty before the writer looks after the file.
 const REST_INTERVAL: Duration = Duration::from_secs(5);

@@ -300,6 +300,38 @@ async fn expired_values_leave_the_file() {
     assert_eq!(count(directory.path(), "SELECT count(*) FROM state"), 1);
 }
 
+#[tokio::test]
+async fn what_was_asked_for_once_is_known_without_the_disk_and_follows_every_append() {
+    let directory = tempfile::tempdir().unwrap();
+    let journal = DiskJournal::open(&config(directory.path())).unwrap();
+    append(&journal, Vec::new(), vec![put("revoked:a", "1", None)])
+        .await
+        .unwrap();
+    assert!(value(&journal, "revoked:b").await.is_none());
+
+    // Nobody may do this; it shows that the disk is not asked again.
+    let beside = rusqlite::Connection::open(directory.path().join("journal.db")).unwrap();
+    let sql = "UPDATE state SET value = x'00'";
+    assert_eq!(beside.execute(sql, []).unwrap(), 1);
+    assert_eq!(value(&journal, "revoked:a").await.unwrap().bytes, "1");
+    for (name, text) in [("revoked:a", "2"), ("revoked:b", "3")] {
+        let change = Change {
+            expect: Expect::Anything,
+            ..put(name, text, None)
+        };
+        append(&journal, Vec::new(), vec![change]).await.unwrap();
+        assert_eq!(value(&journal, name).await.unwrap().bytes, text);
+    }
+    let deletion = Change {
+        expect: Expect::Anything,
+        value: None,
+        ..put("revoked:a", "", None)
+    };
+    append(&journal, Vec::new(), vec![deletion]).await.unwrap();
+    assert!(value(&journal, "revoked:a").await.is_none());
+    journal.close().await;
+}
+
 const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
 
 pub(crate) fn config(path: &Path) -> DiskConfig {
