@@ -42,6 +42,7 @@ prepare: node_modules
 	for tool in strace openssl nginx caddy sqlite3; do \
 	  command -v $$tool >/dev/null || missing="$$missing $$tool"; \
 	done; \
+	command -v redis-server >/dev/null || missing="$$missing redis-server"; \
 	ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1 || missing="$$missing postgresql"; \
 	if [ -n "$$missing" ]; then \
 	  if [ "$$(id -u)" = 0 ]; then sudo=; else sudo=sudo; fi; \

@@ -86,7 +86,7 @@ impl Batch {
     }
 
     /// Takes the batch apart, once it was decided about.
-    pub(crate) fn into_contents(self) -> (Vec<Event>, Vec<Change>) {
+    pub fn into_contents(self) -> (Vec<Event>, Vec<Change>) {
         (self.events, self.changes)
     }
 
@@ -152,7 +152,7 @@ pub struct Appended {
 }
 
 /// What an event takes up: what is stored of it, and a flat sum for the row and its indexes.
-pub(crate) fn event_bytes(event: &Event) -> usize {
+pub fn event_bytes(event: &Event) -> usize {
     let audience = event.audience();
     let rooms = audience.rooms.iter().chain(&audience.except);
     EVENT_OVERHEAD

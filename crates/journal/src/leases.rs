@@ -53,7 +53,7 @@ pub trait Leases: Send + Sync + 'static {
 pub const LEASES_MAX: usize = 1_000;
 
 /// Checks how much a call asks for.
-pub(crate) fn check_count(count: usize) -> Result<(), LeaseError> {
+pub fn check_count(count: usize) -> Result<(), LeaseError> {
     if count > LEASES_MAX {
         let count_max = LEASES_MAX;
         return Err(LeaseError::TooMany { count, count_max });
@@ -62,7 +62,7 @@ pub(crate) fn check_count(count: usize) -> Result<(), LeaseError> {
 }
 
 /// Checks what is to be held.
-pub(crate) fn check(leases: &[Lease]) -> Result<(), LeaseError> {
+pub fn check(leases: &[Lease]) -> Result<(), LeaseError> {
     check_count(leases.len())?;
     match leases
         .iter()

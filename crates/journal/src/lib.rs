@@ -10,6 +10,7 @@
 //! - `erasure`: what goes along with a record whose payload is to be gone.
 //! - `decide`: whether a batch may happen, and as what; one place for every journal.
 //! - `ring`, `tail`, `page`: the newest records in memory, and how they are followed and read.
+//! - [`implement`]: the parts of these that journals in other crates are made from.
 //! - `exchange`: fleeting events within one process.
 //! - [`memory`], [`disk`]: the journals of one process; [`tools`]: what an operator does to one on disk.
 //! - `conformance` (a feature): the suite that every journal passes.
@@ -23,6 +24,7 @@ mod erasure;
 mod error;
 mod exchange;
 mod fleeting;
+pub mod implement;
 mod journal;
 mod kind;
 mod lease;

@@ -8,17 +8,18 @@ use crate::{Page, Query, ReadError, Record, TenantRoom};
 
 /// What a partition holds, for checking what is asked of it.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) struct Extent {
-    pub(crate) epoch: Epoch,
+pub struct Extent {
+    /// Which history.
+    pub epoch: Epoch,
     /// The last offset that retention took; 0 if none.
-    pub(crate) floor: Offset,
+    pub floor: Offset,
     /// The last offset written; 0 if none.
-    pub(crate) head: Offset,
+    pub head: Offset,
 }
 
 impl Extent {
     /// Checks that everything after `after` is still there.
-    pub(crate) fn check(&self, after: Position) -> Result<(), ReadError> {
+    pub fn check(&self, after: Position) -> Result<(), ReadError> {
         if after.epoch != self.epoch {
             return Err(ReadError::OtherEpoch { epoch: self.epoch });
         }
@@ -33,7 +34,8 @@ impl Extent {
         Ok(())
     }
 
-    pub(crate) fn position(&self, offset: Offset) -> Position {
+    /// The position of an offset of this history.
+    pub fn position(&self, offset: Offset) -> Position {
         Position {
             epoch: self.epoch,
             offset,
@@ -43,7 +45,7 @@ impl Extent {
 
 /// The page of a query while it is being filled.
 #[derive(Debug)]
-pub(crate) struct PageBuilder {
+pub struct PageBuilder {
     through: Offset,
     records_max: usize,
     payload_max: usize,
@@ -54,7 +56,8 @@ pub(crate) struct PageBuilder {
 }
 
 impl PageBuilder {
-    pub(crate) fn new(query: &Query, through: Offset) -> Self {
+    /// An empty page of a query that reads up to `through`.
+    pub fn new(query: &Query, through: Offset) -> Self {
         Self {
             through,
             records_max: query.records_max(),
@@ -69,7 +72,7 @@ impl PageBuilder {
     /// Takes a record that the query wants, unless it expired or the page is full.
     ///
     /// Breaks once nothing more may come.
-    pub(crate) fn offer(&mut self, record: Arc<Record>) -> ControlFlow<()> {
+    pub fn offer(&mut self, record: Arc<Record>) -> ControlFlow<()> {
         if record.event.expires_at().is_some_and(|end| end <= self.now) {
             return ControlFlow::Continue(());
         }
@@ -90,7 +93,8 @@ impl PageBuilder {
         ControlFlow::Break(())
     }
 
-    pub(crate) fn finish(self) -> Page {
+    /// The page as it is.
+    pub fn finish(self) -> Page {
         Page {
             records: self.records,
             next: self.next,
@@ -128,7 +132,7 @@ impl RoomSet {
 }
 
 /// Checks a query and says up to where it reads; `None` if there is nothing to read.
-pub(crate) fn admit(query: &Query, extent: &Extent) -> Result<Option<Offset>, ReadError> {
+pub fn admit(query: &Query, extent: &Extent) -> Result<Option<Offset>, ReadError> {
     if query.rooms.len() > Query::ROOMS_MAX {
         let (count, count_max) = (query.rooms.len(), Query::ROOMS_MAX);
         return Err(ReadError::TooMany { count, count_max });

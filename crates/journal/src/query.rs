@@ -51,7 +51,8 @@ impl Query {
     /// The most payload bytes of one page.
     pub const BYTES_MAX: usize = 8 * 1024 * 1024;
 
-    pub(crate) fn records_max(&self) -> usize {
+    /// How many records a page of it has at most.
+    pub fn records_max(&self) -> usize {
         self.limit.clamp(1, Self::RECORDS_MAX)
     }
 

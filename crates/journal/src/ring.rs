@@ -18,7 +18,7 @@ use window::Window;
 /// Dense: it holds every record from its first to the head, and knows which rooms heard them. The lock
 /// is short; nobody waits in it.
 #[derive(Debug)]
-pub(crate) struct Ring {
+pub struct Ring {
     epoch: Epoch,
     limits: RingLimits,
     window: Mutex<Window>,
@@ -31,9 +31,11 @@ pub(crate) struct Ring {
 
 /// How much a ring holds at most.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct RingLimits {
-    pub(crate) records_max: usize,
-    pub(crate) bytes_max: usize,
+pub struct RingLimits {
+    /// How many records.
+    pub records_max: usize,
+    /// How many bytes of them.
+    pub bytes_max: usize,
 }
 
 /// What a ring is still to be given of the time before it began.
@@ -46,14 +48,16 @@ pub(crate) struct Recall {
 
 /// How far a partition has come; what tails wait for.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Reach {
-    pub(crate) head: Offset,
-    pub(crate) closed: bool,
+pub struct Reach {
+    /// The last offset that was published.
+    pub head: Offset,
+    /// Whether nothing follows.
+    pub closed: bool,
 }
 
 /// What a ring knows about the records after some offset.
 #[derive(Debug)]
-pub(crate) enum Look {
+pub enum Look {
     /// They begin with these.
     Records(Vec<Arc<Record>>),
     /// There are none yet.
@@ -64,7 +68,7 @@ pub(crate) enum Look {
 
 impl Ring {
     /// A ring for a partition of which only the storage has records.
-    pub(crate) fn new(epoch: Epoch, floor: Offset, head: Offset, limits: RingLimits) -> Self {
+    pub fn new(epoch: Epoch, floor: Offset, head: Offset, limits: RingLimits) -> Self {
         let (reach, _) = watch::channel(Reach {
             head,
             closed: false,
@@ -80,7 +84,7 @@ impl Ring {
     }
 
     /// Makes durable records visible. They follow the head without a hole.
-    pub(crate) fn publish(&self, records: Vec<Arc<Record>>) {
+    pub fn publish(&self, records: Vec<Arc<Record>>) {
         let head = {
             let mut window = self.window.lock();
             for record in records {
@@ -93,7 +97,7 @@ impl Ring {
     }
 
     /// Forgets what retention took.
-    pub(crate) fn trim(&self, floor: Offset) {
+    pub fn trim(&self, floor: Offset) {
         self.window.lock().trim(floor);
     }
 
@@ -110,7 +114,7 @@ impl Ring {
     }
 
     /// Takes over what the storage says after an append whose outcome was in doubt.
-    pub(crate) fn catch_up(&self, floor: Offset, head: Offset) {
+    pub fn catch_up(&self, floor: Offset, head: Offset) {
         let mut window = self.window.lock();
         if window.head != head {
             *window = Window::new(floor, head);
@@ -121,19 +125,22 @@ impl Ring {
     }
 
     /// Lets tails end once they have said everything.
-    pub(crate) fn close(&self) {
+    pub fn close(&self) {
         self.reach.send_modify(|reach| reach.closed = true);
     }
 
-    pub(crate) fn is_closed(&self) -> bool {
+    /// Whether it was closed.
+    pub fn is_closed(&self) -> bool {
         self.reach.borrow().closed
     }
 
-    pub(crate) fn watch(&self) -> watch::Receiver<Reach> {
+    /// What changes with each publication.
+    pub fn watch(&self) -> watch::Receiver<Reach> {
         self.reach.subscribe()
     }
 
-    pub(crate) fn extent(&self) -> Extent {
+    /// What the partition holds, as far as the ring was told.
+    pub fn extent(&self) -> Extent {
         let window = self.window.lock();
         Extent {
             epoch: self.epoch,
@@ -143,7 +150,7 @@ impl Ring {
     }
 
     /// The records after `after`, at most `count_max`, as far as the ring has them.
-    pub(crate) fn look(&self, after: Position, count_max: usize) -> Result<Look, ReadError> {
+    pub fn look(&self, after: Position, count_max: usize) -> Result<Look, ReadError> {
         let window = self.window.lock();
         let extent = Extent {
             epoch: self.epoch,
@@ -205,7 +212,7 @@ impl Ring {
     /// Answers a query if the ring covers its whole range. Looks at the records of its rooms only.
     ///
     /// Gives way between slices, so that a long history does not hold up other tasks.
-    pub(crate) async fn read(&self, query: &Query) -> Result<Option<Page>, ReadError> {
+    pub async fn read(&self, query: &Query) -> Result<Option<Page>, ReadError> {
         let Some(through) = admit(query, &self.extent())? else {
             return Ok(Some(Page {
                 records: Vec::new(),

@@ -96,7 +96,7 @@ impl StoredSession {
     pub const ROOMS_MAX: usize = 10_000;
 
     /// Whether it may be stored.
-    pub(crate) fn check(&self) -> Result<(), SessionError> {
+    pub fn check(&self) -> Result<(), SessionError> {
         let (count, count_max) = (self.rooms.len(), Self::ROOMS_MAX);
         if count > count_max {
             return Err(SessionError::TooManyRooms { count, count_max });

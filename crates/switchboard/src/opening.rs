@@ -7,7 +7,7 @@ use switchboard_engine::Listener;
 use switchboard_event::{Catalogue, Clock};
 use switchboard_gateway::{Access, Ports};
 use switchboard_ingest::{Ingest, KeysUnreadable, Parts};
-use switchboard_journal::{Journal, ReadError};
+use switchboard_journal::Journal;
 use switchboard_outbox::{Outbox, STOP_TIMEOUT};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
@@ -63,12 +63,12 @@ impl Taking {
         outbox: Option<Outbox>,
         ingest: Ingest,
         journal: &dyn Journal,
-    ) -> Result<Self, ReadError> {
+    ) -> Result<Self, StartError> {
         let (stop, stopped) = oneshot::channel();
         let mut tasks = JoinSet::new();
         if let (Some(outbox), Some(first)) = (outbox, journal.partitions().all().next()) {
             let epoch = journal.head(first).await?.epoch;
-            let holder = wiring::outbox_holder(&settings.journal, epoch);
+            let holder = wiring::outbox_holder(&settings.journal, epoch)?;
             tasks.spawn(outbox.run(ingest, holder, async {
                 // A dropped sender is a dropped server.
                 let _ = stopped.await;
@@ -135,8 +135,5 @@ pub(crate) async fn access(settings: &Settings, clock: Clock) -> Result<Access, 
 
 /// The journal and its sister ports.
 pub(crate) async fn store(settings: &Settings) -> Result<Ports, JournalError> {
-    let settings = settings.journal.clone();
-    spawn_blocking(move || wiring::store(&settings))
-        .await
-        .map_err(io::Error::other)?
+    wiring::store(&settings.journal).await
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use switchboard_access::{Database, Decider, Desk, Http, HttpConfig, Sql, SqlConfig};
+use switchboard_cluster::{RedisConfig, RedisJournal};
 use switchboard_engine::{Doors, Origins, Proxies};
 use switchboard_event::{CatalogueConfig, Clock, Epoch};
 use switchboard_gateway::{
@@ -36,6 +37,9 @@ pub enum JournalError {
     /// The system has no randomness, or no thread to open it on.
     #[error("cannot make a journal: {0}")]
     System(#[from] io::Error),
+    /// The one on Redis cannot be opened.
+    #[error(transparent)]
+    Redis(#[from] switchboard_cluster::OpenError),
 }
 
 /// The clock that everything is given.
@@ -43,17 +47,21 @@ pub(crate) fn system_clock() -> Clock {
     Clock::new(clock::now)
 }
 
-/// One store behind all of its ports. Blocks on the disk.
-pub(crate) fn store(settings: &JournalSettings) -> Result<Ports, JournalError> {
+/// One store behind all of its ports. What blocks on the disk does so on a thread that may.
+pub(crate) async fn store(settings: &JournalSettings) -> Result<Ports, JournalError> {
     let partitions = NonZeroU16::new(settings.partitions).unwrap_or(NonZeroU16::MIN);
     Ok(match &settings.kind {
-        JournalKind::Disk(path) => ports(DiskJournal::open(&DiskConfig {
-            partitions,
-            retention_age: settings.retention_age,
-            retention_bytes: settings.retention_size,
-            retention_events: settings.retention_events.clone(),
-            ..DiskConfig::new(path)
-        })?),
+        JournalKind::Disk(path) => {
+            let config = DiskConfig {
+                partitions,
+                retention_age: settings.retention_age,
+                retention_bytes: settings.retention_size,
+                retention_events: settings.retention_events.clone(),
+                ..DiskConfig::new(path)
+            };
+            let opening = tokio::task::spawn_blocking(move || DiskJournal::open(&config));
+            ports(opening.await.map_err(io::Error::other)??)
+        }
         JournalKind::Memory => ports(MemoryJournal::new(MemoryConfig {
             partitions,
             retention_age: settings.retention_age,
@@ -61,6 +69,15 @@ pub(crate) fn store(settings: &JournalSettings) -> Result<Ports, JournalError> {
             retention_events: settings.retention_events.clone(),
             ..MemoryConfig::new(Epoch::new(u64::from_be_bytes(random::bytes()?)))
         })),
+        JournalKind::Redis(redis) => {
+            let opening = RedisJournal::open(RedisConfig {
+                partitions,
+                retention_age: settings.retention_age,
+                retention_bytes: settings.retention_size,
+                ..redis.config()
+            });
+            ports(opening.await?)
+        }
     })
 }
 
@@ -255,10 +272,11 @@ pub(crate) fn outbox(settings: &OutboxSettings) -> switchboard_outbox::Config {
 
 /// As whom this node takes from an outbox. A journal of one process says who it is: so a restart goes
 /// on at once with what its former life had. Where several nodes share one, each needs a name.
-pub(crate) fn outbox_holder(settings: &JournalSettings, epoch: Epoch) -> String {
-    match settings.kind {
+pub(crate) fn outbox_holder(settings: &JournalSettings, epoch: Epoch) -> io::Result<String> {
+    Ok(match settings.kind {
         JournalKind::Disk(_) | JournalKind::Memory => format!("journal {epoch}"),
-    }
+        JournalKind::Redis(_) => format!("node {}", random::NodeId::random()?),
+    })
 }
 
 /// The producers' side.

@@ -49,6 +49,8 @@ struct Model {
     values: BTreeMap<(TenantId, &'static str), Held>,
     /// Every version ever seen, the newest last.
     versions: Vec<Version>,
+    /// The newest version of each tenant: those of different partitions are apart.
+    newest: BTreeMap<TenantId, Version>,
 }
 
 struct Held {
@@ -66,6 +68,7 @@ impl Default for Model {
             records,
             values,
             versions: Vec::new(),
+            newest: BTreeMap::new(),
         }
     }
 }
@@ -183,7 +186,7 @@ impl Model {
         if tenant.is_everyone() {
             return;
         }
-        let newest = self.versions.iter().max().copied();
+        let newest = self.newest.get(tenant).copied();
         for name in KEYS {
             let found = fixture.value_at(tenant, &key(name), self.now).await;
             let now = self.now;
@@ -204,6 +207,8 @@ impl Model {
                 assert!(newest.is_none_or(|newest| found.version > newest));
                 held.version = Some(found.version);
                 self.versions.push(found.version);
+                let newest = self.newest.entry(tenant.clone()).or_insert(found.version);
+                *newest = found.version.max(*newest);
             }
         }
     }

@@ -106,6 +106,7 @@ fn summary(settings: &Settings) -> String {
     let kept = match &journal.kind {
         JournalKind::Disk(path) => format!("in {}", path.display()),
         JournalKind::Memory => "in memory: a restart forgets everything".to_owned(),
+        JournalKind::Redis(redis) => format!("on redis, under {}", redis.prefix),
     };
     let metrics = if admin.enabled {
         format!("{}:{}", admin.host, admin.port)

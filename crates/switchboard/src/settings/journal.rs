@@ -8,6 +8,7 @@ use bytesize::ByteSize;
 use switchboard_journal::{EventKind, KindRetention};
 
 use super::reader::Section;
+use super::redis::RedisSettings;
 
 /// `[journal]`
 #[derive(Clone, Debug)]
@@ -33,6 +34,8 @@ pub enum JournalKind {
     Disk(PathBuf),
     /// Nowhere: a restart forgets everything.
     Memory,
+    /// On Redis, where many nodes share it.
+    Redis(Box<RedisSettings>),
 }
 
 impl Default for JournalSettings {
@@ -48,27 +51,39 @@ impl Default for JournalSettings {
 }
 
 impl JournalSettings {
-    pub(super) fn read(mut section: Section<'_>) -> Self {
+    pub(super) fn read(mut section: Section<'_>, redis: Section<'_>) -> Self {
         let default = Self::default();
         let path_source = section.source_of("path");
         let path_counts = section.has("path") && !section.overrules("kind", &path_source);
         let path = section
             .path("path")
             .unwrap_or_else(|| section.relative("data"));
-        let in_memory = section
-            .word("kind", &[("disk", false), ("memory", true)])
-            .unwrap_or(false);
-        if in_memory && path_counts {
-            let problem = "is set, but journal.kind is \"memory\", which has no path";
-            section.refuse(&path_source, "path", problem);
+        let words = [
+            ("disk", Word::Disk),
+            ("memory", Word::Memory),
+            ("redis", Word::Redis),
+        ];
+        let word = section.word("kind", &words).unwrap_or(Word::Disk);
+        if word != Word::Disk && path_counts {
+            let name = words.iter().find(|(_, other)| *other == word);
+            let name = name.map_or("", |(name, _)| name);
+            let problem = format!("is set, but journal.kind is {name:?}, which has no path");
+            section.refuse(&path_source, "path", &problem);
         }
         let retention_age = section.duration("retention_age", AGES);
         let retention_age = retention_age.unwrap_or(default.retention_age);
+        let redis = RedisSettings::read(redis, word == Word::Redis);
+        let events_source = section.source_of("retention_events");
+        if word == Word::Redis && section.has("retention_events") {
+            let problem = "is set, but on redis all events are kept for the same time";
+            section.refuse(&events_source, "retention_events", problem);
+        }
         let settings = Self {
-            kind: if in_memory {
-                JournalKind::Memory
-            } else {
-                JournalKind::Disk(path)
+            kind: match (word, redis) {
+                (Word::Redis, Some(redis)) => JournalKind::Redis(Box::new(redis)),
+                (Word::Memory, _) => JournalKind::Memory,
+                // Without an address it was refused.
+                (Word::Disk | Word::Redis, _) => JournalKind::Disk(path),
             },
             retention_age,
             retention_size: section
@@ -113,6 +128,14 @@ fn retention_events(mut section: Section<'_>, retention_age: Duration) -> Vec<Ki
 
 /// Each rule looks at every record.
 const KINDS_MAX: usize = 32;
+
+#[derive(Clone, Copy, Eq, PartialEq)]
+enum Word {
+    Disk,
+    Memory,
+    Redis,
+}
+
 const AGES: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_hours(87600);
 const SIZES: RangeInclusive<ByteSize> = ByteSize::kib(64)..=ByteSize::tib(16);
 const PARTITIONS_MAX: u32 = 1024;

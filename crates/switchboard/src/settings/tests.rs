@@ -542,8 +542,8 @@ const REFUSALS: &[(&str, &str)] = &[
         "access.policy is \"all\", must be \"claims\" or \"open\" or \"http\"",
     ),
     (
-        "journal.kind = \"redis\"",
-        "journal.kind is \"redis\", must be \"disk\" or \"memory\"",
+        "journal.kind = \"floppy\"",
+        "journal.kind is \"floppy\", must be \"disk\" or \"memory\" or \"redis\"",
     ),
     (
         "ingest.body_max = \"1GiB\"",

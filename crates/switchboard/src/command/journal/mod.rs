@@ -68,6 +68,9 @@ impl Place {
             JournalKind::Memory => Err(Failure::refused(
                 "journal.kind is \"memory\": there is nothing on disk",
             )),
+            JournalKind::Redis(_) => Err(Failure::refused(
+                "journal.kind is \"redis\": these tools are for a journal on disk",
+            )),
         }
     }
 }

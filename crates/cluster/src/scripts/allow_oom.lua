@@ -1,0 +1,2 @@
+#!lua flags=allow-oom
+-- Makes room, so it runs also when there is none left.

@@ -1,0 +1,3 @@
+-- Ids.
+for at = 1, #ARGV do release(ARGV[at]) end
+return 0
