@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use switchboard_ingest::{KeyId, Scope};
 
 use super::address::Address;
+use super::dial::Authorities;
 use super::http::{api_key, bearer, refusal, send};
 use super::{Failure, say, warn};
 use crate::settings::Environment;
@@ -78,11 +79,14 @@ struct Revoke {
 /// Which server is asked, and by whom.
 #[derive(Args, Debug)]
 struct Server {
-    /// The server; http only
+    /// The server, http:// or https://
     #[arg(long, value_name = "URL", default_value = "http://localhost:5000")]
     url: Address,
 
     /// An API key with the scope admin; without it SWITCHBOARD_KEY counts, which `ps` does not show
+    #[command(flatten)]
+    authorities: Authorities,
+
     #[arg(long, value_name = "KEY")]
     key: Option<String>,
 
@@ -195,7 +199,7 @@ impl Server {
             .header(header::CONTENT_TYPE, "application/json")
             .header(header::AUTHORIZATION, bearer(key)?)
             .body(Full::from(Bytes::from(body)))?;
-        let (status, body) = send(&self.url, request).await?;
+        let (status, body) = send(&self.authorities.dialer(&self.url)?, request).await?;
         if status == expected {
             return Ok(body.trim().to_owned());
         }
