@@ -342,7 +342,7 @@ fn key(name: &str, key: &str, reach: Reach) -> ApiKey {
         name: name.to_owned(),
         hash: KeyHash::of(key),
         reach,
-        scopes: Scopes::default(),
+        scopes: vec![Scope::Publish, Scope::Read].try_into().unwrap(),
     }
 }
 

@@ -45,7 +45,8 @@ struct Create {
     #[arg(long)]
     tenant: Option<String>,
 
-    /// What it is for: publish, read or admin (repeatable); publish and read if not told
+    /// What it is for: publish, read (every event of the tenant) or admin (repeatable); publish if not
+    /// told
     #[arg(long = "scope", value_name = "SCOPE")]
     scopes: Vec<Scope>,
 
@@ -83,10 +84,10 @@ struct Server {
     #[arg(long, value_name = "URL", default_value = "http://localhost:5000")]
     url: Address,
 
-    /// An API key with the scope admin; without it SWITCHBOARD_KEY counts, which `ps` does not show
     #[command(flatten)]
     authorities: Authorities,
 
+    /// An API key with the scope admin; without it SWITCHBOARD_KEY counts, which `ps` does not show
     #[arg(long, value_name = "KEY")]
     key: Option<String>,
 
