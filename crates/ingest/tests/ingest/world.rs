@@ -16,7 +16,7 @@ use switchboard_event::{
 };
 use switchboard_ingest::meta::Accounts;
 use switchboard_ingest::{
-    ApiKey, Config, Endpoints, Ingest, KeyHash, MetaEndpoint, Parts, Reach, Scope, Scopes,
+    ApiKey, Config, Endpoints, Ingest, KeyHash, MetaEndpoint, Parts, Reach, Scope,
 };
 use switchboard_journal::{Fleeting, Journal, MemoryConfig, MemoryJournal};
 use tokio::task::JoinSet;
