@@ -22,7 +22,7 @@ const rs256 = await startServer({
   settings: { auth: { algorithm: 'RS256', secret: undefined, public_key_file: pemFile } },
 });
 // Producers of other tenants than the single one are refused at the start.
-const platform = { name: 'platform', key_sha256: sha256(KEYS['*']), tenant: '*' };
+const platform = { name: 'platform', key_sha256: sha256(KEYS['*']), tenant: '*', scopes: ['publish', 'read'] };
 const single = await startServer({ settings: { auth: { single_tenant: true }, producers: [platform] } });
 after(() => Promise.all([hs256, rs256, single].map((server) => server.stop())));
 

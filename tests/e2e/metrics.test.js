@@ -3,8 +3,9 @@
 import assert from 'node:assert/strict';
 import { after, describe, test } from 'node:test';
 
+import { Crm } from './harness/crm.js';
 import { startServer } from './harness/server.js';
-import { KEYS } from './harness/settings.js';
+import { ADMINISTRATORS, KEYS } from './harness/settings.js';
 import { until } from './harness/until.js';
 
 const server = await startServer({ settings: { journal: { partitions: 2 } } });
@@ -159,6 +160,44 @@ describe('the page', () => {
     assert.equal((await server.get('/metrics')).status, 404);
     assert.equal((await fetch(`${server.adminUrl}/v1/events`, { method: 'POST' })).status, 404);
   });
+});
+
+test('rights that nobody decides about are counted while it is so', async (t) => {
+  const crm = new Crm();
+  await crm.start();
+  const http = { url: crm.url, secret: crm.secret, timeout: '10s' };
+  const asking = await startServer({
+    settings: { producers: ADMINISTRATORS, access: { ttl: '1s', kinds: { contact: { policy: 'http' } }, http } },
+  });
+  t.after(async () => {
+    crm.release();
+    await asking.stop();
+    await crm.stop();
+  });
+  const told = async () => {
+    const now = series(await asking.metrics());
+    return ['leases_overdue', 'undecided'].map((name) => now.get(`switchboard_access_${name}`));
+  };
+  assert.deepEqual(await told(), [0, 0]);
+  const page = await asking.metrics();
+  assert.match(page, /^# TYPE switchboard_access_leases_overdue gauge$/m);
+  assert.match(page, /^# TYPE switchboard_access_undecided gauge$/m);
+  // More than are asked about at once, so that some have their turn late.
+  const rooms = Array.from({ length: 60 }, (_, id) => `contact:${id}`);
+  for (const room of rooms) crm.allow('otto', room);
+  const client = await asking.connect({ user: 'otto' });
+  await client.subscribe(...rooms);
+
+  for (const room of rooms) crm.hold(room);
+  await until('some that wait too long', async () => Number((await told())[0]) > 0);
+  crm.release();
+  await until('all to have had their turn', async () => (await told())[0] === 0);
+  crm.hold(rooms[0]);
+  await asking.ordered('/v1/access/invalidate', { room: rooms[0] });
+  await until('one in doubt', async () => (await told())[1] === 1);
+  crm.release();
+
+  await until('none in doubt', async () => (await told())[1] === 0);
 });
 
 test('without a listener for the operator there is none', async (t) => {

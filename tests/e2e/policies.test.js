@@ -236,6 +236,60 @@ for (const [how, { down, up }] of /** @type {const} */ ([
   });
 }
 
+describe('a backend that answers, and has no answer', async () => {
+  const crm = new Crm();
+  await crm.start();
+  // So long that nobody is asked about but by the test.
+  const http = { url: crm.url, secret: crm.secret, timeout: '10s' };
+  const server = await startServer({ settings: { access: { ttl: '10m', kinds: { contact: { policy: 'http' } }, http } } });
+  after(async () => {
+    await server.stop();
+    await crm.stop();
+  });
+  const status = async () => (await server.get('/readyz')).body.status;
+
+  test('to one room however often does not keep anybody from others', async () => {
+    crm.broken.add('contact:broken');
+    crm.allow('ines', 'contact:whole');
+    const clients = await Promise.all(['ines', 'ivo', 'isa'].map((user) => server.connect({ user })));
+
+    for (let round = 0; round < 4; round += 1) {
+      for (const client of clients) {
+        const ack = await client.request('subscribe', 'contact:broken');
+        assert.equal(ack.error?.code, 'unavailable', JSON.stringify(ack));
+      }
+    }
+
+    assert.equal(await status(), 'ready');
+    await clients[0].subscribe('contact:whole');
+    assert.equal(await metric(server, 'access_degraded'), 0);
+  });
+
+  test('to twenty rooms in a row is asked on, and is degraded until it has one', async () => {
+    const client = await server.connect({ user: 'una' });
+    crm.mood = 'knows nothing';
+
+    for (let id = 1; id <= 20; id += 1) {
+      assert.equal(await status(), 'ready', `after ${id - 1} rooms`);
+      // The same room again is no other one.
+      for (const room of [`contact:un-${id}`, 'contact:un-1']) {
+        const ack = await client.request('subscribe', room);
+        assert.equal(ack.error?.code, 'unavailable', JSON.stringify(ack));
+      }
+    }
+
+    const { status: code, body } = await server.get('/readyz');
+    assert.deepEqual([code, body.status], [200, 'degraded']);
+    assert.equal(await metric(server, 'access_degraded'), 1);
+    await client.request('subscribe', 'contact:un-21');
+    assert.equal(crm.count('una', 'contact:un-21'), 1, 'it is asked on');
+    crm.mood = 'answers';
+    crm.allow('una', 'contact:known');
+    await client.subscribe('contact:known');
+    assert.equal(await status(), 'ready');
+  });
+});
+
 describe('rights by a question to the backend', async () => {
   const crm = new Crm();
   await crm.start();

@@ -18,8 +18,8 @@ keepSecret('API key', ACME_ADMIN);
 const server = await startServer({
   settings: {
     producers: [
-      { name: 'acme-backend', key_sha256: sha256(KEYS.acme), tenant: 'acme' },
-      { name: 'platform', key_sha256: sha256(KEYS['*']), tenant: '*' },
+      { name: 'acme-backend', key_sha256: sha256(KEYS.acme), tenant: 'acme', scopes: ['publish', 'read'] },
+      { name: 'platform', key_sha256: sha256(KEYS['*']), tenant: '*', scopes: ['publish', 'read'] },
       { name: 'admin', key_sha256: sha256(ADMIN), tenant: '*', scopes: ['admin'] },
       { name: 'acme-admin', key_sha256: sha256(ACME_ADMIN), tenant: 'acme', scopes: ['admin', 'read'] },
     ],
@@ -103,7 +103,7 @@ test('keys are listed with their use and without themselves', async () => {
   assert.ok(used >= before - 1 && used <= Date.now() + 1, told.lastUsedAt);
   assert.deepEqual(
     [told.name, told.tenant, told.scopes, told.source, told.key],
-    ['used', 'acme', ['publish', 'read'], 'api', undefined],
+    ['used', 'acme', ['publish'], 'api', undefined],
   );
   const { stdout } = await producer(['list']);
   assert.match(stdout, /^ID +NAME +TENANT +SCOPES +SOURCE +LAST USED\n/);
@@ -134,6 +134,10 @@ test('a key does nothing that it has no scope for', async () => {
   const reading = await ask('/v1/stats', { key: writer.key });
   assert.deepEqual([reading.status, reading.body.code], [403, 'forbidden']);
   assert.equal((await ask('/v1/stats', { key: reader.key })).status, 200);
+  const unsaid = await created(['unsaid', '--tenant', 'acme']);
+  await server.published(draft, { key: unsaid.key });
+  const history = await ask('/v1/events?room=contact:42', { key: unsaid.key });
+  assert.deepEqual([history.status, history.body.code], [403, 'forbidden'], 'what nobody asked for is not given');
   for (const key of [reader.key, writer.key, KEYS['*']]) {
     for (const [path, method] of [
       ['/v1/producers', 'GET'],

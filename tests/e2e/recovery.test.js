@@ -65,6 +65,23 @@ test('a client that never received anything gets what it missed', async () => {
   client.close();
 });
 
+test('a room that was refused because its history is another one is not joined by coming back', async () => {
+  const client = await through(proxy, { rooms: ['campaign:*'] });
+  await client.subscribe('campaign:joined');
+  const refused = await client.request('subscribe', 'campaign:refused', { after: `${'0'.repeat(16)}-1` });
+  assert.equal(refused.error?.code, 'position_other_epoch');
+
+  await lost(client, () => proxy.cut());
+  await count(server, 'refused', 1, 2);
+  await count(server, 'joined', 1, 2);
+  const atConnect = await back(client);
+
+  assert.equal(client.socket.recovered, true);
+  assertCounted(atConnect, 'joined', 1, 2);
+  assert.deepEqual(numbers(atConnect, 'refused'), []);
+  client.close();
+});
+
 test('a client that was idle for longer than history is kept goes on all the same', async (t) => {
   const small = await started(t, SMALL);
   const client = await small.connect({ rooms: ['campaign:*'] });

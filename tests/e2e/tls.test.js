@@ -9,9 +9,10 @@ import { connect as connectTls } from 'node:tls';
 
 import { Authority } from './harness/certificates.js';
 import { TRANSPORTS } from './harness/client.js';
-import { run } from './harness/process.js';
+import { BINARY, Child, run } from './harness/process.js';
 import { KEYS, WEBHOOK } from './harness/settings.js';
 import { TlsServer } from './harness/tls-server.js';
+import { claims, signHs256 } from './harness/tokens.js';
 import { until } from './harness/until.js';
 
 const authority = new Authority();
@@ -69,6 +70,68 @@ test('whoever does not trust the authority does not get in', async (t) => {
   t.after(() => client.close());
 
   await client.refusal();
+});
+
+test('the commands speak TLS to whoever they can trust', async (t) => {
+  const url = `https://localhost:${server.port}`;
+  const ca = ['--ca', authority.certFile];
+  const env = { SWITCHBOARD_KEY: KEYS['*'] };
+  const auth = JSON.stringify({ token: signHs256(claims({ user: 'ana', tenant: 'acme', rooms: ['*'] })) });
+  const listening = new Child([BINARY, 'listen', url, ...ca, '--auth', auth, '--subscribe', 'contact:spoken']);
+  t.after(() => listening.signal('SIGKILL'));
+  await listening.line('stderr', 'the subscription', (line) => (line.includes('"subscribed"') ? line : undefined));
+
+  const event = ['contact:deleted', '{"contactId":"spoken"}'];
+  const published = await run(['publish', '--url', url, ...ca, ...event], { env: { SWITCHBOARD_KEY: KEYS.acme } });
+  const listed = await run(['producer', 'list', '--url', url], { env: { ...env, SSL_CERT_FILE: authority.certFile } });
+
+  assert.equal(published.code, 0, published.stderr);
+  await listening.line('stdout', 'the event', (line) => (line.includes('"contact:deleted"') ? line : undefined));
+  assert.equal(listed.code, 0, listed.stderr);
+  assert.match(listed.stdout, /acme-backend/);
+});
+
+test('the commands tell nothing to whoever they cannot trust, and say so in one line', async () => {
+  const url = `https://localhost:${server.port}`;
+  const other = ['--ca', new Authority().certFile];
+  const env = { SWITCHBOARD_KEY: KEYS.acme };
+  for (const command of [
+    ['publish', '--url', url, ...other, 'contact:deleted', '{"contactId":"1"}'],
+    ['producer', 'list', '--url', url, ...other],
+    ['listen', url, ...other, '--auth', '{"token":"t"}'],
+    ['listen', url],
+  ]) {
+    const { code, stdout, stderr } = await run(command, { env });
+
+    assert.equal(code, 1, stderr);
+    assert.equal(stdout, '');
+    assert.equal(
+      stderr,
+      `error: the certificate of ${url} is not trusted: an unknown authority signed it\n` +
+        ' next: name the authority that signed it with --ca FILE',
+    );
+  }
+});
+
+test('the commands say what is wrong with an address', async () => {
+  const file = join(server.directory, 'no-authority.pem');
+  writeFileSync(file, 'nonsense');
+  const env = { SWITCHBOARD_KEY: KEYS.acme };
+  const list = (/** @type {string[]} */ ...args) => run(['producer', 'list', ...args], { env });
+
+  const none = await list('--url', `https://localhost:${server.port}`, '--ca', file);
+  const plain = await list('--url', `http://localhost:${server.port}`, '--ca', authority.certFile);
+  const insecure = await list('--url', `http://localhost:${server.port}`);
+  const secure = await list('--url', server.adminUrl.replace('http:', 'https:'));
+
+  assert.equal(none.code, 2);
+  assert.match(none.stderr, /no-authority\.pem: no certificate in PEM/);
+  assert.equal(plain.code, 2);
+  assert.match(plain.stderr, /--ca is for an https:\/\/ address/);
+  assert.equal(insecure.code, 1);
+  assert.match(insecure.stderr, /does the server speak https:\/\/ there\?/);
+  assert.equal(secure.code, 1);
+  assert.match(secure.stderr, /does not speak TLS with us.*\n next: does the server speak http:\/\/ there\?/);
 });
 
 test('what speaks no TLS is closed without an answer, and counted', async () => {

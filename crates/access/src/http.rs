@@ -122,18 +122,29 @@ impl Source for Http {
         let body = Bytes::from(body.expect("texts are JSON"));
         let headers = self.headers(&body);
         let response = self.client.post(&self.url, headers, body).await?;
-        if response.status != StatusCode::OK {
-            let status = format!("status {}", response.status);
-            return Err(if ABOUT_THE_QUESTION.contains(&response.status) {
-                AskError::Unanswered(status)
+        Answer::of_response(response.status, &response.body)
+    }
+}
+
+impl Answer {
+    /// Reads what the backend answered: status 200 with `{"allow": true or false, "ttlMs"?}`.
+    ///
+    /// # Errors
+    ///
+    /// [`AskError`] for everything else, which is never a yes.
+    pub fn of_response(status: StatusCode, body: &[u8]) -> Result<Self, AskError> {
+        if status != StatusCode::OK {
+            let reason = format!("status {status}");
+            return Err(if ABOUT_THE_QUESTION.contains(&status) {
+                AskError::Unanswered(reason)
             } else {
-                AskError::Invalid(status)
+                AskError::Invalid(reason)
             });
         }
-        let reply: Reply = serde_json::from_slice(&response.body).map_err(|_| {
+        let reply: Reply = serde_json::from_slice(body).map_err(|_| {
             AskError::Unanswered("the body is no {\"allow\": true or false}".into())
         })?;
-        Ok(Answer {
+        Ok(Self {
             is_allowed: reply.allow,
             ttl: reply.ttl_ms.map(Duration::from_millis),
         })
@@ -214,15 +225,16 @@ mod tests {
 
     #[test]
     fn a_reply_is_a_yes_or_a_no_and_perhaps_a_time() {
-        let reply = |text: &str| {
-            let reply: Option<Reply> = serde_json::from_str(text).ok();
-            reply.map(|reply| (reply.allow, reply.ttl_ms))
+        let read = |text: &str| Answer::of_response(StatusCode::OK, text.as_bytes());
+        let answer = |is_allowed, ttl_ms: Option<u64>| Answer {
+            is_allowed,
+            ttl: ttl_ms.map(Duration::from_millis),
         };
 
-        assert_eq!(reply(r#"{"allow":true}"#), Some((true, None)));
+        assert_eq!(read(r#"{"allow":true}"#), Ok(answer(true, None)));
         assert_eq!(
-            reply(r#"{"allow":false,"ttlMs":7,"x":1}"#),
-            Some((false, Some(7)))
+            read(r#"{"allow":false,"ttlMs":7,"x":1}"#),
+            Ok(answer(false, Some(7)))
         );
         for text in [
             "",
@@ -232,8 +244,10 @@ mod tests {
             r#"{"allow":"true"}"#,
             r#"{"allow":true,"ttlMs":-1}"#,
         ] {
-            assert_eq!(reply(text), None, "{text}");
+            assert!(matches!(read(text), Err(AskError::Unanswered(_))), "{text}");
         }
+        let yes = Answer::of_response(StatusCode::ACCEPTED, br#"{"allow":true}"#);
+        assert!(matches!(yes, Err(AskError::Invalid(_))), "{yes:?}");
     }
 
     const EXPECTED: &str =

@@ -98,12 +98,14 @@ impl Reader<'_> {
     async fn read_up(&self, mut cursor: Position) -> Result<Position, End> {
         loop {
             let through = self.session.lane.hub.reached();
+            // Sending the page may take long, and what holds it up may be decided meanwhile.
+            let doubts = self.session.doubts();
             let page = self.page(cursor, through).await?;
             let (next, is_undecided) = (page.next, page.is_undecided);
             self.post(page).await?;
             self.session.handle.outbox().drained().await;
             if is_undecided {
-                self.session.next_decision().await;
+                doubts.next_decision().await;
             }
             let Some(next) = next else {
                 return Ok(Position {

@@ -91,6 +91,21 @@ impl Command {
     }
 }
 
+/// Whether a client's event can be read, by its name and arguments alone.
+///
+/// # Errors
+///
+/// The code with which it is refused, as docs/wire.md has it.
+pub fn check_client_event(
+    name: &str,
+    args: &[&RawValue],
+    catalogue: &Catalogue,
+) -> Result<(), &'static str> {
+    let args = &args[..args.len().min(Command::ARGS_MAX)];
+    let command = Command::parse(name, args, catalogue);
+    command.map(drop).map_err(|refused| refused.code())
+}
+
 /// Which of [`CLIENT_EVENTS`] an event is, and the kind of room that its name holds.
 fn known(name: &str) -> Option<(&'static str, Option<&str>)> {
     let is = |event: &&str| **event == *name;

@@ -367,6 +367,9 @@ impl Lane {
         match journal.head(self.partition).await {
             Ok(head) => {
                 *self.epoch.lock() = head.epoch;
+                // Before anybody is looked for: who joins rooms after that joins them where fan-out
+                // goes on, and who did before is found.
+                self.hub.skip_to(head.offset);
                 self.recent.lock().clear();
                 self.receipts.clear();
                 self.note_order();
@@ -374,7 +377,6 @@ impl Lane {
                 for session in sessions {
                     session.take_away(CloseReason::Lagged);
                 }
-                self.hub.skip_to(head.offset);
             }
             Err(failure) => {
                 warn!(partition = %self.partition, error = %failure, "head is not readable");

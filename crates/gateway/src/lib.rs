@@ -65,7 +65,7 @@ pub use auth::{
     IssuerConfig, KeyKind, KeyServerConfig, KeyServerStats, KeySource, LinkDefault,
     UnknownAlgorithm, Verification,
 };
-pub use command::CLIENT_EVENTS;
+pub use command::{CLIENT_EVENTS, check_client_event};
 pub use counters::Counts;
 pub use floor::FloorConfig;
 pub use gateway::{Config, Gateway, Stats};

@@ -185,15 +185,15 @@ async fn post(
 /// Whether the replay holds `record`; waits while it is being decided about its rooms.
 async fn is_heard(session: &Session, record: &Record, part: Part<'_>) -> bool {
     loop {
+        let doubts = session.doubts();
         let hearing = match part {
             Part::Joined(room) => session.replays(record, room),
             Part::Again(rooms) => session.hears_again(record, rooms),
         };
-        match (hearing, part) {
-            (Hearing::Yes, _) => return true,
-            (Hearing::No, _) => return false,
-            (Hearing::Undecided, Part::Joined(room)) => session.decided(room).await,
-            (Hearing::Undecided, Part::Again(_)) => session.next_decision().await,
+        match hearing {
+            Hearing::Yes => return true,
+            Hearing::No => return false,
+            Hearing::Undecided => doubts.next_decision().await,
         }
     }
 }

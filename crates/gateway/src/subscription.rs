@@ -64,18 +64,32 @@ impl Gateway {
         }
         let told = async {
             let next = self.settle(session, &membership, is_new, after).await?;
-            // It may be in doubt again.
-            session.decided(room).await;
-            let rooms = std::iter::once(room).chain(inner);
-            Ok::<_, Refused>((next, self.show(session, rooms).await?))
+            for _ in 0..ATTEMPTS_MAX {
+                // It may be in doubt again, also while it is read what is so in it.
+                session.decided(room).await;
+                let rooms = std::iter::once(room).chain(inner);
+                let snapshot = self.show(session, rooms).await?;
+                if session.is_in(room) {
+                    return Ok((next, snapshot));
+                }
+                if !session.is_in_doubt(room) {
+                    return Err(Refused::Taken(room.clone()));
+                }
+            }
+            Err(Refused::Unsettled)
         };
-        let (next, snapshot) = told.await.inspect_err(|_| {
-            session.leave(&joined);
-            session.lane.release(session, &joined);
-        })?;
-        if !session.is_in(room) {
-            return Err(Refused::Taken(room.clone()));
-        }
+        let (next, snapshot) = match told.await {
+            Ok(told) => told,
+            Err(refused) => {
+                session.leave(&joined);
+                session.lane.release(session, &joined);
+                if is_new && !session.handle.is_closed() {
+                    // It was written down, and is not to be found again by who comes back.
+                    self.recovery.write(session).await;
+                }
+                return Err(refused);
+            }
+        };
         for room in &joined {
             audit::joined(session, room);
         }

@@ -50,10 +50,11 @@ impl Scopes {
     }
 }
 
-/// What a backend needs: to publish, and to read.
+/// What every backend needs: to publish. Whoever may read reads all that the tenant said, so that
+/// is asked for by name.
 impl Default for Scopes {
     fn default() -> Self {
-        Self(vec![Scope::Publish, Scope::Read])
+        Self(vec![Scope::Publish])
     }
 }
 

@@ -11,12 +11,10 @@ use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
-use rustls::crypto::aws_lc_rs;
-use rustls::{ClientConfig, RootCertStore};
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
-use tracing::warn;
 
+use crate::trust::{InvalidRoots, Trust};
 use crate::url::Url;
 
 /// Asks other servers. Made once, cloned freely: all clones share its connections and limits.
@@ -85,11 +83,6 @@ pub enum Failed {
     },
 }
 
-/// TLS cannot be set up at all.
-#[derive(Debug, thiserror::Error)]
-#[error("cannot set up TLS: {0}")]
-pub struct InvalidRoots(#[from] rustls::Error);
-
 impl Client {
     /// Reads the roots of the system, which blocks for some milliseconds. A system without any is
     /// logged: then nobody can be trusted, and only `http` can be asked.
@@ -98,11 +91,7 @@ impl Client {
     ///
     /// [`InvalidRoots`] if the cryptography offers no version of TLS.
     pub fn new(config: Config) -> Result<Self, InvalidRoots> {
-        let provider = Arc::new(aws_lc_rs::default_provider());
-        let tls = ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()?
-            .with_root_certificates(system_roots())
-            .with_no_client_auth();
+        let tls = Trust::System.client_config()?;
         let mut tcp = HttpConnector::new();
         tcp.enforce_http(false);
         tcp.set_nodelay(true);
@@ -215,20 +204,6 @@ impl fmt::Debug for Client {
             .field("config", &self.config)
             .finish_non_exhaustive()
     }
-}
-
-/// What the system trusts. One certificate that cannot be read does not spoil the others.
-fn system_roots() -> RootCertStore {
-    let found = rustls_native_certs::load_native_certs();
-    for error in &found.errors {
-        warn!(%error, "a trusted certificate of the system cannot be read");
-    }
-    let mut roots = RootCertStore::empty();
-    let (taken, _) = roots.add_parsable_certificates(found.certs);
-    if taken == 0 {
-        warn!("the system trusts nobody: install ca-certificates or set SSL_CERT_FILE");
-    }
-    roots
 }
 
 /// The innermost reason, which says most: hyper's own words are "client error".

@@ -1,5 +1,7 @@
 //! A producers' side over a journal in memory, which is asked as over HTTP.
 
+#![allow(dead_code, reason = "each target asks in its own way")]
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -10,7 +12,7 @@ use http::{Request, StatusCode};
 use switchboard_event::{Catalogue, CatalogueConfig, Clock, Epoch, Offset, TenantId, Timestamp};
 use switchboard_ingest::meta::Accounts;
 use switchboard_ingest::{
-    ApiKey, Config, Endpoints, Ingest, KeyHash, MetaEndpoint, Parts, Reach, Scopes,
+    ApiKey, Config, Endpoints, Ingest, KeyHash, MetaEndpoint, Parts, Reach, Scope,
 };
 use switchboard_journal::{Fleeting, Journal, MemoryConfig, MemoryJournal};
 use tokio::runtime::{Builder, Runtime};
@@ -41,7 +43,9 @@ impl Producers {
                 name: "backend".to_owned(),
                 hash: KeyHash::of(KEY),
                 reach: Reach::Tenant(acme()),
-                scopes: Scopes::default(),
+                scopes: vec![Scope::Publish, Scope::Read, Scope::Admin]
+                    .try_into()
+                    .expect("several"),
             }],
             single_tenant: None,
             endpoints: Endpoints {
@@ -68,7 +72,6 @@ impl Producers {
 
     /// Posts a body as the backend of the tenant, or as Meta.
     pub fn post(&mut self, path: &str, body: &[u8]) -> (StatusCode, Vec<u8>) {
-        self.asked += 1;
         let tag = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, SECRET.as_bytes()), body);
         let hex = tag.as_ref().iter();
         let hex = hex.fold(String::new(), |hex, byte| format!("{hex}{byte:02x}"));
@@ -78,6 +81,19 @@ impl Producers {
             .header("content-type", "application/json")
             .body(Body::from(body.to_vec()))
             .expect("a request");
+        self.answer(request)
+    }
+
+    /// Asks as the backend of the tenant; `None` if what is asked is no address.
+    pub fn get(&mut self, path_and_query: &str) -> Option<(StatusCode, Vec<u8>)> {
+        let request = Request::get(path_and_query)
+            .header("authorization", format!("Bearer {KEY}"))
+            .body(Body::empty());
+        Some(self.answer(request.ok()?))
+    }
+
+    fn answer(&mut self, request: Request<Body>) -> (StatusCode, Vec<u8>) {
+        self.asked += 1;
         self.runtime.block_on(async {
             let response = self.router.call(request).await.expect("an answer");
             let (parts, body) = response.into_parts();

@@ -21,8 +21,10 @@ export class Crm {
   forged = 0;
   /** @type {Map<string, Verdict>} by user and room; everything else is a no */
   verdicts = new Map();
-  /** @type {'answers' | 'hangs' | 'fails'} */
+  /** @type {'answers' | 'hangs' | 'fails' | 'knows nothing'} */
   mood = 'answers';
+  /** @type {Set<string>} rooms about which it fails, whatever its mood */
+  broken = new Set();
   /** @type {Map<string, Promise<void>>} rooms whose answers wait */
   held = new Map();
   /** @type {Array<() => void>} */
@@ -110,8 +112,12 @@ export class Crm {
     const question = /** @type {Question} */ (JSON.parse(body.toString()));
     this.asked.push(question);
     if (this.mood === 'hangs') return;
-    if (this.mood === 'fails') {
+    if (this.mood === 'fails' || this.broken.has(question.room)) {
       response.writeHead(500).end('oops');
+      return;
+    }
+    if (this.mood === 'knows nothing') {
+      response.writeHead(404).end();
       return;
     }
     const verdict = this.verdicts.get(`${question.user} ${question.room}`) ?? { allow: false };

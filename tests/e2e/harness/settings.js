@@ -29,14 +29,14 @@ export function sha256(text) {
 /**
  * The producers of those keys, for these things.
  *
- * @param {string[]} [scopes] what the server gives them unless told
+ * @param {string[]} [scopes]
  */
-export function producers(scopes) {
+export function producers(scopes = ['publish', 'read']) {
   return Object.entries(KEYS).map(([tenant, key]) => ({
     name: tenant === '*' ? 'platform' : `${tenant}-backend`,
     key_sha256: sha256(key),
     tenant,
-    ...(scopes === undefined ? {} : { scopes }),
+    scopes,
   }));
 }
 

@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { dial } from './client.js';
 import { temporaryDirectory } from './process.js';
 import { Server } from './server.js';
-import { WEBHOOK } from './settings.js';
+import { ADMINISTRATORS, WEBHOOK } from './settings.js';
 import { claims, signHs256 } from './tokens.js';
 
 /** A server whose certificate is in files that a test may change. */
@@ -18,7 +18,7 @@ export class TlsServer extends Server {
     const [tls_cert_file, tls_key_file] = ['cert.pem', 'key.pem'].map((name) => join(directory, name));
     const webhook = { endpoint: 'acme', tenant: 'acme', app_secret: WEBHOOK.appSecret, verify_token: WEBHOOK.verifyToken };
     const server = { tls_cert_file, tls_key_file, tls_reload_interval: '100ms' };
-    super({ settings: { server, webhooks: { meta: [webhook] } } });
+    super({ settings: { server, producers: ADMINISTRATORS, webhooks: { meta: [webhook] } } });
     this.authority = authority;
     this.certFile = tls_cert_file;
     this.keyFile = tls_key_file;

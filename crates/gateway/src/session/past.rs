@@ -62,28 +62,34 @@ impl Session {
 
     /// Whether a replay of `replayed` holds `record`. It leaves out what the line has had, or will
     /// have, through another room, what excepts a room of the session, and everything once the
-    /// session is not in `replayed` any more.
+    /// session is not in `replayed` any more. While another room is in doubt through which the line
+    /// may have it, nobody knows.
     pub(crate) fn replays(&self, record: &Record, replayed: &Room) -> Hearing {
         let audience = record.event.audience();
         let state = self.state.lock();
         if state.is_ended || state.membership(replayed).is_none() {
             return Hearing::No;
         }
-        if state.is_undecided(replayed) {
-            return Hearing::Undecided;
-        }
         let rooms = &state.rooms;
-        let excepted = rooms.iter().any(|one| audience.except.contains(&one.room));
-        let covered = rooms.iter().any(|one| {
+        if rooms.iter().any(|one| audience.except.contains(&one.room)) {
+            return Hearing::No;
+        }
+        let covering = rooms.iter().filter(|one| {
             one.room != *replayed
                 && one.from < record.position.offset
                 && audience.rooms.contains(&one.room)
-                && !state.is_undecided(&one.room)
         });
-        if excepted || covered {
-            Hearing::No
+        let mut hearing = if state.is_undecided(replayed) {
+            Hearing::Undecided
         } else {
             Hearing::Yes
+        };
+        for one in covering {
+            if !state.is_undecided(&one.room) {
+                return Hearing::No;
+            }
+            hearing = Hearing::Undecided;
         }
+        hearing
     }
 }

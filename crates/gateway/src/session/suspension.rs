@@ -1,5 +1,6 @@
 //! Rooms of a session that are being decided about again, and what it hears meanwhile: nothing.
 
+use std::collections::HashMap;
 use std::mem;
 
 use switchboard_event::Room;
@@ -14,9 +15,13 @@ use crate::auth::Identity;
 /// The session stays in them, so that its line goes on without a gap once they are decided; what
 /// they say meanwhile makes the line wait.
 pub(super) struct Undecided {
-    rooms: Vec<(Room, u64)>,
+    rooms: HashMap<Room, u64>,
     changed: watch::Sender<()>,
 }
+
+/// What a session was in doubt about at some moment, for whoever looks and then waits: what is
+/// decided in between is not missed.
+pub(crate) struct Doubts(Option<watch::Receiver<()>>);
 
 /// What was so when it was begun to decide about rooms. If it is so no more when they are to be
 /// joined, what was decided may not count.
@@ -48,8 +53,7 @@ impl Session {
             is_any = true;
             self.seat.suspend(&one.room);
             let undecided = undecided.get_or_insert_default();
-            undecided.rooms.retain(|(room, _)| *room != one.room);
-            undecided.rooms.push((one.room.clone(), order));
+            undecided.rooms.insert(one.room.clone(), order);
         }
         is_any
     }
@@ -58,8 +62,8 @@ impl Session {
     /// the token that this was decided for is the one that it has still. Returns whether it does.
     pub(crate) fn restore(&self, grant: &Grant, order: u64, renewals: u32) -> bool {
         let mut state = self.state.lock();
-        let is_current = state.renewals == renewals
-            && state.undecided_by(order).any(|room| room == grant.room());
+        let is_current =
+            state.renewals == renewals && state.undecided_by(grant.room()) == Some(order);
         if is_current {
             self.settle(&mut state, grant);
         }
@@ -69,7 +73,9 @@ impl Session {
     /// The rooms that `order` put in doubt, and no later one, and that are so still.
     pub(crate) fn undecided(&self, order: u64) -> Vec<Room> {
         let state = self.state.lock();
-        state.undecided_by(order).cloned().collect()
+        let rooms = state.undecided.iter().flat_map(|one| &one.rooms);
+        let of_order = rooms.filter(|(_, by)| **by == order);
+        of_order.map(|(room, _)| room.clone()).collect()
     }
 
     /// Waits until `room` is in doubt no more: it is heard, or it was left.
@@ -83,13 +89,16 @@ impl Session {
         }
     }
 
-    /// Waits until something is decided, if anything is in doubt.
-    pub(crate) async fn next_decision(&self) {
-        let changed = match &self.state.lock().undecided {
-            Some(undecided) => undecided.changed.subscribe(),
-            None => return,
-        };
-        wait(changed).await;
+    /// What is in doubt now. To be taken before it is looked what that holds up.
+    pub(crate) fn doubts(&self) -> Doubts {
+        let state = self.state.lock();
+        let undecided = state.undecided.as_ref();
+        Doubts(undecided.map(|undecided| undecided.changed.subscribe()))
+    }
+
+    /// Whether `room` is one of the session's, though nothing of it is heard at this moment.
+    pub(crate) fn is_in_doubt(&self, room: &Room) -> bool {
+        self.state.lock().is_undecided(room)
     }
 
     /// What a decision that begins now is built on.
@@ -127,31 +136,39 @@ impl State {
         let Some(mut undecided) = mem::take(&mut self.undecided) else {
             return;
         };
-        undecided.rooms.retain(|(room, _)| !is_decided(room));
+        undecided.rooms.retain(|room, _| !is_decided(room));
         undecided.changed.send_replace(());
         if !undecided.rooms.is_empty() {
             self.undecided = Some(undecided);
         }
     }
 
-    fn undecided_by(&self, order: u64) -> impl Iterator<Item = &Room> {
-        let rooms = self.undecided.iter().flat_map(|one| &one.rooms);
-        rooms
-            .filter(move |(_, by)| *by == order)
-            .map(|(room, _)| room)
+    /// The order that last put `room` in doubt, if it is so still.
+    fn undecided_by(&self, room: &Room) -> Option<u64> {
+        self.undecided.as_ref()?.rooms.get(room).copied()
     }
 }
 
 impl Undecided {
     fn has(&self, room: &Room) -> bool {
-        self.rooms.iter().any(|(one, _)| one == room)
+        self.rooms.contains_key(room)
+    }
+}
+
+impl Doubts {
+    /// Waits until something was decided since these were taken; not at all if nothing was in doubt
+    /// then, because whoever waits has seen that something is by now, and may look again.
+    pub(crate) async fn next_decision(self) {
+        if let Some(changed) = self.0 {
+            wait(changed).await;
+        }
     }
 }
 
 impl Default for Undecided {
     fn default() -> Self {
         Self {
-            rooms: Vec::new(),
+            rooms: HashMap::new(),
             changed: watch::Sender::new(()),
         }
     }

@@ -7,12 +7,13 @@ use switchboard_engine::{
     Admission, Application, Config, DisconnectReason, Engine, Handling, Incoming, NotFound,
     Refusal, serve,
 };
-use switchboard_event::{Clock, Epoch};
+use switchboard_event::{Audience, Clock, Epoch, Event, EventParts};
 use switchboard_hub::{Decision, LinkRights, Rights, Rule, Rules};
 use switchboard_journal::{Generation, Holder, Journal as _, MemoryConfig, MemoryJournal};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
+use tokio::time::timeout;
 
 use super::*;
 use crate::floor::{Floor, FloorConfig};
@@ -69,6 +70,51 @@ async fn what_was_decided_before_an_order_joins_nothing() {
     assert!(session.rooms().is_empty());
     let basis = session.basis();
     assert_eq!(session.begin(&[grant("contact:1")], basis), Ok(()));
+}
+
+#[tokio::test]
+async fn what_is_decided_between_a_look_and_a_wait_is_not_missed() {
+    let session = session().await;
+    let (one, other) = (grant("contact:1"), grant("contact:2"));
+    let basis = session.basis();
+    session.begin(&[one.clone(), other.clone()], basis).unwrap();
+    assert!(session.suspend(1, |_, _| true));
+
+    let doubts = session.doubts();
+    assert!(session.restore(&one, 1, 0));
+    let waited = timeout(Duration::from_secs(10), doubts.next_decision());
+
+    waited
+        .await
+        .expect("the other room is not what was waited for");
+    assert!(session.is_in_doubt(other.room()) && session.is_in(one.room()));
+}
+
+#[tokio::test]
+async fn a_replay_waits_for_a_room_through_which_the_line_may_have_the_record() {
+    let session = session().await;
+    let (replayed, other) = (grant("contact:1"), grant("contact:2"));
+    let basis = session.basis();
+    session
+        .begin(&[replayed.clone(), other.clone()], basis)
+        .unwrap();
+    let both = record(5, &[replayed.room(), other.room()]);
+    let alone = record(6, &[replayed.room()]);
+    let replays = |record| session.replays(record, replayed.room());
+    assert_eq!(
+        (replays(&both), replays(&alone)),
+        (Hearing::No, Hearing::Yes)
+    );
+
+    session.suspend(1, |_, room| room == other.room());
+    assert_eq!(replays(&both), Hearing::Undecided);
+    assert_eq!(replays(&alone), Hearing::Yes);
+    session.restore(&other, 1, 0);
+    assert_eq!(replays(&both), Hearing::No, "the line has it");
+
+    session.suspend(2, |_, room| room == other.room());
+    session.withdraw(&[other.room().clone()], 0);
+    assert_eq!(replays(&both), Hearing::Yes, "nothing else brings it");
 }
 
 /// Makes a session of whoever connects, and tells of it.
@@ -146,6 +192,30 @@ async fn ask(address: std::net::SocketAddr, request: &str) -> String {
     let mut answer = String::new();
     stream.read_to_string(&mut answer).await.unwrap();
     answer
+}
+
+fn record(offset: u64, rooms: &[&Room]) -> Record {
+    let audience = Audience {
+        rooms: rooms.iter().map(|&room| room.clone()).collect(),
+        ..Audience::default()
+    };
+    Record {
+        position: Position {
+            epoch: Epoch::new(7),
+            offset: Offset::new(offset),
+        },
+        event: Event::from_parts(EventParts {
+            id: "e".parse().unwrap(),
+            tenant: "acme".parse().unwrap(),
+            at: at(0),
+            name: "contact:deleted".into(),
+            data: "{}".into(),
+            audience,
+            expires_at: None,
+            receipt_by: None,
+            fingerprint: [0; 16],
+        }),
+    }
 }
 
 fn identity(expires_s: i64) -> Identity {

@@ -21,7 +21,7 @@ async fn a_key_that_is_made_publishes_until_it_is_revoked() {
     assert_eq!(made.headers["cache-control"], "no-store");
     let made = made.json();
     let key = made["key"].as_str().unwrap();
-    assert_eq!(made["scopes"], json!(["publish", "read"]));
+    assert_eq!(made["scopes"], json!(["publish"]));
     assert_eq!(world.publish_as(key, &paused("a")).await.status, 202);
 
     let id = made["id"].as_str().unwrap();
@@ -166,6 +166,23 @@ async fn a_key_does_nothing_that_it_has_no_scope_for() {
     let refused = world.publish_as(ACME_ADMIN_KEY, &paused("a")).await;
     refused.assert_problem(403, "forbidden", None);
     assert!(world.records().await.is_empty());
+}
+
+#[tokio::test]
+async fn a_key_that_was_made_without_a_word_about_it_reads_nothing() {
+    let world = World::new();
+    let key = make(&world, &json!({"name": "erp", "tenant": "acme"})).await;
+
+    for path in [
+        "/v1/events?room=contact:42",
+        "/v1/events/some-event/receipt",
+    ] {
+        let request = Request::get(path)
+            .header("authorization", format!("Bearer {key}"))
+            .body(Body::empty());
+        let refused = world.ask(request.unwrap()).await;
+        refused.assert_problem(403, "forbidden", None);
+    }
 }
 
 #[tokio::test]

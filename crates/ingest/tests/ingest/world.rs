@@ -16,7 +16,7 @@ use switchboard_event::{
 };
 use switchboard_ingest::meta::Accounts;
 use switchboard_ingest::{
-    ApiKey, Config, Endpoints, Ingest, KeyHash, MetaEndpoint, Parts, Reach, Scope, Scopes,
+    ApiKey, Config, Endpoints, Ingest, KeyHash, MetaEndpoint, Parts, Reach, Scope,
 };
 use switchboard_journal::{Fleeting, Journal, MemoryConfig, MemoryJournal};
 use tokio::task::JoinSet;
@@ -342,7 +342,7 @@ fn key(name: &str, key: &str, reach: Reach) -> ApiKey {
         name: name.to_owned(),
         hash: KeyHash::of(key),
         reach,
-        scopes: Scopes::default(),
+        scopes: vec![Scope::Publish, Scope::Read].try_into().unwrap(),
     }
 }
 

@@ -1,27 +1,24 @@
 //! The address of a server, as people type it.
 
+use std::fmt;
 use std::str::FromStr;
-use std::time::Duration;
 
 use http::Uri;
 use http::uri::{Authority, Scheme};
-use tokio::net::TcpStream;
-use tokio::time::timeout;
 
-use super::Failure;
-
-/// `http://host:port`. Without TLS, which these commands leave to a proxy.
+/// `https://host:port`, or `http` without TLS.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) struct Address {
+    is_secure: bool,
     authority: Authority,
 }
 
 /// Why a text is no address.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 pub(crate) enum InvalidAddress {
-    #[error("{0:?} is not http://host:port")]
+    #[error("{0:?} is not http://host:port or https://host:port")]
     Malformed(String),
-    #[error("{0} is not spoken yet, only http: use the address behind the TLS proxy")]
+    #[error("{0} is not spoken, only http and https")]
     Scheme(String),
     #[error("{0:?} has a path, the server has none")]
     Path(String),
@@ -33,25 +30,21 @@ impl Address {
         self.authority.as_str()
     }
 
-    /// Connects, in bounded time.
-    pub(crate) async fn connect(&self) -> Result<TcpStream, Failure> {
-        let host = self
-            .authority
-            .host()
-            .trim_start_matches('[')
-            .trim_end_matches(']');
-        let port = self.authority.port_u16().unwrap_or(80);
-        let failed = |reason: String| {
-            Failure::new(format_args!(
-                "cannot connect to http://{}: {reason}",
-                self.authority
-            ))
-            .advise("is the server running? `switchboard demo` or `switchboard serve` starts one")
-        };
-        match timeout(CONNECT_TIMEOUT, TcpStream::connect((host, port))).await {
-            Ok(connected) => connected.map_err(|error| failed(error.to_string())),
-            Err(_) => Err(failed(format!("no answer within {CONNECT_TIMEOUT:?}"))),
-        }
+    /// The host alone; an IPv6 address without its brackets.
+    pub(crate) fn host(&self) -> &str {
+        let host = self.authority.host();
+        host.trim_start_matches('[').trim_end_matches(']')
+    }
+
+    /// The port, by default that of the scheme.
+    pub(crate) fn port(&self) -> u16 {
+        let default = if self.is_secure { 443 } else { 80 };
+        self.authority.port_u16().unwrap_or(default)
+    }
+
+    /// Whether TLS is spoken there.
+    pub(crate) fn is_secure(&self) -> bool {
+        self.is_secure
     }
 }
 
@@ -62,7 +55,8 @@ impl FromStr for Address {
         let malformed = || InvalidAddress::Malformed(text.to_owned());
         let uri: Uri = text.parse().map_err(|_| malformed())?;
         let scheme = uri.scheme().ok_or_else(malformed)?;
-        if *scheme != Scheme::HTTP {
+        let is_secure = *scheme == Scheme::HTTPS;
+        if !is_secure && *scheme != Scheme::HTTP {
             return Err(InvalidAddress::Scheme(scheme.to_string()));
         }
         if uri.path_and_query().is_some_and(|path| path != "/") {
@@ -73,12 +67,18 @@ impl FromStr for Address {
             .filter(|authority| !authority.host().is_empty());
         let authority = authority.filter(|authority| !authority.as_str().contains('@'));
         Ok(Self {
+            is_secure,
             authority: authority.ok_or_else(malformed)?.clone(),
         })
     }
 }
 
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+impl fmt::Display for Address {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let scheme = if self.is_secure { "https" } else { "http" };
+        write!(formatter, "{scheme}://{}", self.authority)
+    }
+}
 
 #[cfg(test)]
 mod tests {
@@ -91,19 +91,27 @@ mod tests {
             "http://localhost:5000/",
             "http://[::1]:5000",
             "http://crm.example.com",
+            "https://crm.example.com",
+            "https://localhost:5000/",
         ] {
             assert!(text.parse::<Address>().is_ok(), "{text}");
         }
     }
 
     #[test]
-    fn https_is_refused_by_name() {
-        let error = "https://crm.example.com".parse::<Address>().unwrap_err();
+    fn its_port_is_that_of_the_scheme_unless_told() {
+        for (text, host, port) in [
+            ("http://crm.example.com", "crm.example.com", 80),
+            ("https://crm.example.com", "crm.example.com", 443),
+            ("https://crm.example.com:8443", "crm.example.com", 8443),
+            ("https://[::1]:8443", "::1", 8443),
+        ] {
+            let address: Address = text.parse().unwrap();
 
-        assert_eq!(
-            error.to_string(),
-            "https is not spoken yet, only http: use the address behind the TLS proxy"
-        );
+            assert_eq!((address.host(), address.port()), (host, port), "{text}");
+            assert_eq!(address.is_secure(), text.starts_with("https"), "{text}");
+            assert_eq!(address.to_string(), text);
+        }
     }
 
     #[test]
@@ -115,6 +123,8 @@ mod tests {
             "http://",
             "http://u:p@h:1",
             "http://localhost:5000/v1/events",
+            "https://u:p@h:1",
+            "ws://localhost:5000",
         ] {
             assert!(text.parse::<Address>().is_err(), "{text}");
         }

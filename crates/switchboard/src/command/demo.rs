@@ -223,6 +223,7 @@ fn settings(
         [[producers]]
         name = "demo"
         key_sha256 = "{hash}"
+        scopes = ["publish", "read"]
         tenant = "{tenant}"
         "#,
         secret = secret.reveal(),

@@ -12,7 +12,7 @@ use serde::Deserialize;
 use tokio::time::timeout;
 
 use super::Failure;
-use super::address::Address;
+use super::dial::{DialError, Dialer};
 use crate::settings::Environment;
 
 /// What a refusal says (RFC 9457).
@@ -43,20 +43,24 @@ pub(super) fn bearer(key: &str) -> Result<HeaderValue, Failure> {
 
 /// Asks, and gives status and body of the answer, in bounded time.
 pub(super) async fn send(
-    url: &Address,
+    server: &Dialer,
     request: Request<Full<Bytes>>,
 ) -> Result<(StatusCode, String), Failure> {
-    let exchange = timeout(ANSWER_TIMEOUT, exchange(url, request)).await;
+    let exchange = timeout(ANSWER_TIMEOUT, exchange(server, request)).await;
     exchange.map_err(|_| Failure::new(format_args!("no answer within {ANSWER_TIMEOUT:?}")))?
 }
 
 async fn exchange(
-    url: &Address,
+    server: &Dialer,
     request: Request<Full<Bytes>>,
 ) -> Result<(StatusCode, String), Failure> {
-    let (mut sender, connection) = http1::handshake(TokioIo::new(url.connect().await?)).await?;
+    let broken = |error| broken(server, error);
+    let stream = server.connect().await.map_err(DialError::into_failure)?;
+    let (mut sender, connection) = http1::handshake(TokioIo::new(stream))
+        .await
+        .map_err(broken)?;
     let exchange = async {
-        let response: Response<Incoming> = sender.send_request(request).await?;
+        let response: Response<Incoming> = sender.send_request(request).await.map_err(broken)?;
         let status = response.status();
         let body = Limited::new(response.into_body(), ANSWER_LEN_MAX)
             .collect()
@@ -73,9 +77,21 @@ async fn exchange(
     tokio::select! {
         answer = &mut exchange => answer,
         ended = connection => {
-            ended?;
+            ended.map_err(broken)?;
             exchange.await
         }
+    }
+}
+
+/// Says what to look at, if whoever answered hung up or speaks no HTTP: so do listeners that speak
+/// TLS.
+fn broken(server: &Dialer, error: hyper::Error) -> Failure {
+    let is_other = error.is_incomplete_message() || error.is_parse();
+    let failure = Failure::from(error);
+    if is_other && !server.address().is_secure() {
+        failure.advise("does the server speak https:// there?")
+    } else {
+        failure
     }
 }
 

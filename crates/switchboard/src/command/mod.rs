@@ -3,6 +3,7 @@
 mod address;
 mod config;
 mod demo;
+mod dial;
 mod failure;
 mod http;
 mod init;

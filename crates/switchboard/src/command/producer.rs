@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use switchboard_ingest::{KeyId, Scope};
 
 use super::address::Address;
+use super::dial::Authorities;
 use super::http::{api_key, bearer, refusal, send};
 use super::{Failure, say, warn};
 use crate::settings::Environment;
@@ -44,7 +45,8 @@ struct Create {
     #[arg(long)]
     tenant: Option<String>,
 
-    /// What it is for: publish, read or admin (repeatable); publish and read if not told
+    /// What it is for: publish, read (every event of the tenant) or admin (repeatable); publish if not
+    /// told
     #[arg(long = "scope", value_name = "SCOPE")]
     scopes: Vec<Scope>,
 
@@ -78,9 +80,12 @@ struct Revoke {
 /// Which server is asked, and by whom.
 #[derive(Args, Debug)]
 struct Server {
-    /// The server; http only
+    /// The server, http:// or https://
     #[arg(long, value_name = "URL", default_value = "http://localhost:5000")]
     url: Address,
+
+    #[command(flatten)]
+    authorities: Authorities,
 
     /// An API key with the scope admin; without it SWITCHBOARD_KEY counts, which `ps` does not show
     #[arg(long, value_name = "KEY")]
@@ -195,7 +200,7 @@ impl Server {
             .header(header::CONTENT_TYPE, "application/json")
             .header(header::AUTHORIZATION, bearer(key)?)
             .body(Full::from(Bytes::from(body)))?;
-        let (status, body) = send(&self.url, request).await?;
+        let (status, body) = send(&self.authorities.dialer(&self.url)?, request).await?;
         if status == expected {
             return Ok(body.trim().to_owned());
         }

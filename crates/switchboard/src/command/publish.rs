@@ -12,6 +12,7 @@ use switchboard_event::ReceiptTimeout;
 use tokio::time::{Instant, sleep};
 
 use super::address::Address;
+use super::dial::{Authorities, Dialer};
 use super::http::{api_key, bearer, refusal, send};
 use super::{Failure, say};
 use crate::settings::Environment;
@@ -23,9 +24,12 @@ Example:
   export SWITCHBOARD_KEY=...      # the API key that `switchboard init` printed
   switchboard publish contact:updated '{\"contactId\":\"42\",\"updates\":{\"name\":\"Ana\"}}'")]
 pub(crate) struct Publish {
-    /// The server; http only
+    /// The server, http:// or https://
     #[arg(long, value_name = "URL", default_value = "http://localhost:5000")]
     url: Address,
+
+    #[command(flatten)]
+    authorities: Authorities,
 
     /// The producer's API key; without it SWITCHBOARD_KEY counts, which `ps` does not show
     #[arg(long, value_name = "KEY")]
@@ -103,7 +107,8 @@ impl Publish {
     pub(crate) async fn run(self, environment: &Environment) -> Result<(), Failure> {
         let key = api_key(self.key.as_deref(), environment)?;
         let request = self.request(key)?;
-        let (status, body) = send(&self.url, request).await.map_err(|failure| {
+        let server = self.authorities.dialer(&self.url)?;
+        let (status, body) = send(&server, request).await.map_err(|failure| {
             if self.id.is_none() {
                 return failure;
             }
@@ -113,7 +118,7 @@ impl Publish {
         if status == StatusCode::ACCEPTED {
             say(body.trim())?;
             return match self.receipt {
-                Some(timeout) => self.await_receipt(key, &body, timeout).await,
+                Some(timeout) => self.await_receipt(&server, key, &body, timeout).await,
                 None => Ok(()),
             };
         }
@@ -134,6 +139,7 @@ impl Publish {
     /// Asks until the receipt is closed, and prints it.
     async fn await_receipt(
         &self,
+        server: &Dialer,
         key: &str,
         taken: &str,
         timeout: ReceiptTimeout,
@@ -142,7 +148,7 @@ impl Publish {
         let deadline = Instant::now() + timeout.as_duration() + RECEIPT_SLACK;
         while Instant::now() < deadline {
             sleep(RECEIPT_INTERVAL).await;
-            let (status, body) = send(&self.url, self.receipt_request(key, &id)?).await?;
+            let (status, body) = send(server, self.receipt_request(key, &id)?).await?;
             if status != StatusCode::OK {
                 return Err(refusal(status, &body, self.json));
             }

@@ -14,6 +14,7 @@ use switchboard_journal::{DiskConfig, DiskJournal, Erased, Journal as _, OpenErr
 
 use super::{Place, failed};
 use crate::command::address::Address;
+use crate::command::dial::Authorities;
 use crate::command::http::{api_key, bearer, refusal, send};
 use crate::command::{Failure, say};
 use crate::settings::Environment;
@@ -36,9 +37,12 @@ pub(super) struct Erase {
     #[arg(long)]
     room: Room,
 
-    /// The running server that has the journal open; http only
+    /// The running server that has the journal open, http:// or https://
     #[arg(long, value_name = "URL")]
     url: Option<Address>,
+
+    #[command(flatten)]
+    authorities: Authorities,
 
     /// An API key with the scope admin; without it SWITCHBOARD_KEY counts, which `ps` does not show
     #[arg(long, value_name = "KEY", requires = "url")]
@@ -70,6 +74,9 @@ impl Erase {
     pub(super) async fn run(&self, environment: &Environment) -> Result<(), Failure> {
         let done = match &self.url {
             Some(url) => self.ask(url, environment).await?,
+            None if self.authorities.are_named() => {
+                return Err(Failure::refused("--ca is for the server of --url"));
+            }
             None => self.erase(&self.place.directory(environment)?).await?,
         };
         if self.json {
@@ -95,7 +102,7 @@ impl Erase {
             .header(header::CONTENT_TYPE, "application/json")
             .header(header::AUTHORIZATION, bearer(key)?)
             .body(Full::from(Bytes::from(body)))?;
-        let (status, body) = send(url, request).await?;
+        let (status, body) = send(&self.authorities.dialer(url)?, request).await?;
         if status == StatusCode::OK {
             return Ok(serde_json::from_str(&body)?);
         }

@@ -9,7 +9,6 @@ use clap::Args;
 use futures_util::{SinkExt as _, StreamExt as _};
 use serde_json::json;
 use serde_json::value::RawValue;
-use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
@@ -18,6 +17,7 @@ use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use self::client::{Client, Output};
 use super::Failure;
 use super::address::Address;
+use super::dial::{Authorities, DialError, Dialer, Stream};
 use crate::{random, shutdown};
 
 /// Connect as a client, and print every event as a line of JSON
@@ -31,9 +31,12 @@ Example:
   TOKEN=$(switchboard token --user 7 --room 'whatsapp:*')
   switchboard listen --auth '{\"token\":\"'$TOKEN'\"}' --subscribe whatsapp:support")]
 pub(crate) struct Listen {
-    /// The server; http only
+    /// The server, http:// or https://
     #[arg(default_value = "http://localhost:5000")]
     url: Address,
+
+    #[command(flatten)]
+    authorities: Authorities,
 
     /// What the client says when it connects: {"token":"..."}
     #[arg(long, value_name = "JSON", value_parser = object)]
@@ -50,26 +53,30 @@ enum End {
     Lost(String),
     /// The server does not want this client.
     Refused(String),
+    /// Whoever answers is not known to be the server, and must not be told a token.
+    Untrusted(DialError),
     /// Nobody reads what is printed.
     Unheard,
 }
 
 impl Listen {
     pub(crate) async fn run(self) -> Result<(), Failure> {
+        let server = self.authorities.dialer(&self.url)?;
         let mut client = Client::new(self.auth, self.rooms);
         tokio::select! {
-            ended = listen(&self.url, &mut client) => ended,
+            ended = listen(&server, &mut client) => ended,
             stopped = shutdown::requested() => Ok(stopped?),
         }
     }
 }
 
-async fn listen(url: &Address, client: &mut Client) -> Result<(), Failure> {
+async fn listen(server: &Dialer, client: &mut Client) -> Result<(), Failure> {
     let mut attempt = 0;
     loop {
-        let reason = match session(url, client, &mut attempt).await {
+        let reason = match session(server, client, &mut attempt).await {
             End::Lost(reason) => reason,
             End::Unheard => return Ok(()),
+            End::Untrusted(error) => return Err(error.into_failure()),
             End::Refused(message) => {
                 return Err(Failure::new(format_args!(
                     "the server refused the connection: {message}"
@@ -87,10 +94,10 @@ async fn listen(url: &Address, client: &mut Client) -> Result<(), Failure> {
 }
 
 /// One connection, from its start to its end. `attempt` starts again once it is open.
-async fn session(url: &Address, client: &mut Client, attempt: &mut u32) -> End {
-    let mut socket = match timeout(HANDSHAKE_TIMEOUT, open(url)).await {
+async fn session(server: &Dialer, client: &mut Client, attempt: &mut u32) -> End {
+    let mut socket = match timeout(HANDSHAKE_TIMEOUT, open(server)).await {
         Ok(Ok(socket)) => socket,
-        Ok(Err(reason)) => return End::Lost(reason),
+        Ok(Err(end)) => return end,
         Err(_) => return End::Lost(format!("no handshake within {HANDSHAKE_TIMEOUT:?}")),
     };
     let mut silence_max = HANDSHAKE_TIMEOUT;
@@ -133,17 +140,21 @@ async fn session(url: &Address, client: &mut Client, attempt: &mut u32) -> End {
     }
 }
 
-async fn open(url: &Address) -> Result<WebSocketStream<TcpStream>, String> {
-    let stream = url.connect().await.map_err(|failure| failure.reason())?;
+async fn open(server: &Dialer) -> Result<WebSocketStream<Stream>, End> {
+    let stream = server.connect().await.map_err(|error| match error {
+        error @ DialError::Untrusted { .. } => End::Untrusted(error),
+        error => End::Lost(error.to_string()),
+    })?;
+    // Also over TLS, which is the stream's business.
     let request = format!(
         "ws://{}/socket.io/?EIO=4&transport=websocket",
-        url.authority()
+        server.address().authority()
     );
     let config = WebSocketConfig::default().max_message_size(Some(MESSAGE_LEN_MAX));
     let opened = tokio_tungstenite::client_async_with_config(request, stream, Some(config)).await;
     opened
         .map(|(socket, _)| socket)
-        .map_err(|error| error.to_string())
+        .map_err(|error| End::Lost(error.to_string()))
 }
 
 fn notice(line: &serde_json::Value) {
