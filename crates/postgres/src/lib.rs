@@ -2,8 +2,8 @@
 //!
 //! # Layout
 //!
-//! - [`address`]: where it is, and whether with TLS.
-//! - [`connector`]: connections to it, which end when they are dropped.
+//! - `address`: where it is, and whether with TLS.
+//! - `connector`: connections to it, which end when they are dropped.
 //!
 //! What is asked there is the business of whoever connects.
 

@@ -126,7 +126,7 @@ impl Dialer {
             .map_err(|error| self.unreachable(error.to_string()))?;
         match tls.connect(name, stream).await {
             Ok(stream) => Ok(Box::new(stream)),
-            Err(error) => Err(self.refused(error)),
+            Err(error) => Err(self.refused(&error)),
         }
     }
 
@@ -136,7 +136,7 @@ impl Dialer {
     }
 
     /// What a handshake failed at.
-    fn refused(&self, error: io::Error) -> DialError {
+    fn refused(&self, error: &io::Error) -> DialError {
         let address = self.address.clone();
         let tls = error
             .get_ref()
