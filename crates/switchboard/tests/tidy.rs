@@ -30,6 +30,7 @@ const EDGES: [(&str, &[&str]); 15] = [
         ],
     ),
     ("ingest", &["journal", "event", "metrics", "limit"]),
+    ("dialect", &[]),
     ("outbox", &["ingest", "event", "metrics", "postgres"]),
     (
         "switchboard",
@@ -41,7 +42,9 @@ const EDGES: [(&str, &[&str]); 15] = [
 ];
 
 /// Crates that take time and randomness as arguments and touch nothing outside of themselves.
-const PURE: [&str; 6] = ["metrics", "limit", "protocol", "event", "journal", "hub"];
+const PURE: [&str; 7] = [
+    "metrics", "limit", "protocol", "dialect", "event", "journal", "hub",
+];
 /// What a pure crate must not name, and the modules that may: storage, and what tests it.
 const IMPURE_WORDS: [&str; 6] = [
     "Instant::now",
