@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use axum::response::{IntoResponse as _, Response};
 use http::HeaderMap;
+use switchboard_bridge::Bridge;
 use switchboard_engine::Engine;
 use switchboard_event::{
     Catalogue, CatalogueError, Draft, EventId, ReceiptView, TenantId, Timestamp,
@@ -51,7 +52,7 @@ pub struct Server {
     fan_out: JoinSet<()>,
     /// Learns of API keys, and tells what had to wait. The same.
     following: JoinSet<()>,
-    /// Takes rows from the outbox. The same.
+    /// Takes from the outbox and from Node. The same.
     taking: Taking,
     /// Looks after the certificate, and ends when it is dropped.
     _certificate: JoinSet<()>,
@@ -85,6 +86,9 @@ pub enum StartError {
     /// There is no way to the outbox.
     #[error("cannot take from the outbox: {0}")]
     Outbox(#[from] switchboard_postgres::OpenError),
+    /// There is no way to Redis.
+    #[error("cannot bridge: {0}")]
+    Bridge(#[from] switchboard_bridge::InvalidConnection),
     /// The system refused something.
     #[error(transparent)]
     System(#[from] io::Error),
@@ -114,6 +118,7 @@ struct Shared {
     catalogue: Arc<Catalogue>,
     ingest: Ingest,
     outbox: Option<Outbox>,
+    bridge: Option<Bridge>,
     certificate: Option<Arc<Certificate>>,
 }
 
@@ -137,10 +142,18 @@ impl Server {
         let clock = wiring::system_clock();
         let access = opening::access(settings, clock.clone()).await?;
         let outbox = opening::outbox(settings).await?;
+        let bridge = opening::bridge(settings)?;
         let ports = opening::store(settings).await?;
         let journal = Arc::clone(&ports.journal);
 
         let ingest = opening::ingest(settings, &ports, &catalogue, &clock).await?;
+        let parts = switchboard_bridge::Parts {
+            ingest: ingest.clone(),
+            catalogue: Arc::clone(&catalogue),
+            journal: Arc::clone(&journal),
+            leases: Arc::clone(&ports.leases),
+            clock: clock.clone(),
+        };
         let gateway = Gateway::new(
             ports,
             Arc::clone(&catalogue),
@@ -162,11 +175,12 @@ impl Server {
             catalogue,
             ingest: ingest.clone(),
             outbox: outbox.clone(),
+            bridge: bridge.clone(),
             certificate: certificate.clone(),
         });
 
         let following = opening::follow(ingest.clone());
-        let taking = Taking::begin(settings, outbox, ingest.clone(), &*shared.journal).await?;
+        let taking = Taking::begin(settings, outbox, bridge, parts).await?;
         let routes = ingest.router().merge(health::routes(Arc::clone(&shared)));
         let routes = routes.fallback(|| async { Problem::not_found() });
         let begin = |listener| Admin::start(listener, Arc::clone(&shared));
@@ -332,7 +346,9 @@ impl Vitals for Shared {
 
     fn degraded(&self) -> Option<String> {
         let outbox = self.outbox.as_ref().and_then(Outbox::degraded);
-        let reasons: Vec<_> = self.access.degraded().into_iter().chain(outbox).collect();
+        let bridge = self.bridge.as_ref().and_then(Bridge::degraded);
+        let reasons = self.access.degraded().into_iter();
+        let reasons: Vec<_> = reasons.chain(outbox).chain(bridge).collect();
         (!reasons.is_empty()).then(|| reasons.join("; "))
     }
 
@@ -386,6 +402,7 @@ impl Metered for Shared {
             is_degraded: self.access.degraded().is_some(),
             ingest: self.ingest.counts(),
             outbox: self.outbox.as_ref().map(Outbox::counts),
+            bridge: self.bridge.as_ref().map(Bridge::counts),
             unknown: self.catalogue.unknown_counts().map(Unknown::of).collect(),
             journal: self.journal.stats(),
             is_journal_healthy,

@@ -10,7 +10,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Which crate may name which, docs/ARCHITECTURE.md says why. Later crates add their line.
-const EDGES: [(&str, &[&str]); 15] = [
+const EDGES: [(&str, &[&str]); 17] = [
     ("metrics", &[]),
     ("outbound", &[]),
     ("limit", &[]),
@@ -33,10 +33,14 @@ const EDGES: [(&str, &[&str]); 15] = [
     ("dialect", &[]),
     ("outbox", &["ingest", "event", "metrics", "postgres"]),
     (
+        "bridge",
+        &["dialect", "ingest", "journal", "event", "metrics"],
+    ),
+    (
         "switchboard",
         &[
             "protocol", "engine", "event", "journal", "hub", "gateway", "ingest", "metrics",
-            "outbound", "limit", "access", "postgres", "outbox", "cluster",
+            "outbound", "limit", "access", "postgres", "outbox", "cluster", "bridge",
         ],
     ),
 ];
