@@ -4,9 +4,10 @@ import assert from 'node:assert/strict';
 import { after, describe, test } from 'node:test';
 
 import { emitter, NodeServer, redisClient } from './harness/node.js';
-import { Child } from './harness/process.js';
+import { BINARY, Child } from './harness/process.js';
 import { Redis } from './harness/redis.js';
 import { startServer } from './harness/server.js';
+import { claims, signHs256 } from './harness/tokens.js';
 import { until } from './harness/until.js';
 
 /**
@@ -261,6 +262,27 @@ describe('beside Node servers', async () => {
 
     assert.deepEqual(told.map(([event]) => event), ['system:notification']);
     assert.ok((await metric(server, 'untold_total{reason="secret"}')) >= 1);
+  });
+
+  test('compare counts what both sides tell, and says what one does not', async () => {
+    const node = nodes[0];
+    const told = async (/** @type {() => Promise<unknown>} */ tell) => {
+      const token = signHs256(claims({ user: 'comparer', tenant: 'acme', rooms: ['contact:8'] }));
+      const options = ['--namespace', '/crm', '--auth', JSON.stringify({ token }), '--subscribe', 'contact:8'];
+      const child = new Child([BINARY, 'compare', node.url, server.url, ...options, '--seconds', '2']);
+      await child.line('stderr', 'that it counts', (line) => line.startsWith('comparing') || undefined);
+      await tell();
+      const { code } = await child.ended();
+      return { code, stdout: child.stdout.join('\n'), stderr: child.stderr.join('\n') };
+    };
+
+    const alike = await told(async () => node.io.of('/crm').to('contact:8').emit('contact:deleted', deleted('8')));
+    assert.equal(alike.code, 0, alike.stderr);
+    assert.match(alike.stdout, /contact:8 +contact:deleted +1 +1 +0/);
+    const different = await told(async () => node.io.of('/crm').local.to('contact:8').emit('contact:deleted', deleted('9')));
+    assert.equal(different.code, 1);
+    assert.match(different.stdout, /contact:8 +contact:deleted +1 +0 +1/);
+    assert.match(different.stderr, /1 events were told on one side only/);
   });
 
   test('Redis restarts, and both ways go on; what was published meanwhile is told afterwards', async () => {

@@ -101,7 +101,10 @@ pub(crate) async fn take(mut work: Work, inbox: Arc<Inbox>) {
         let tenant = &work.mapping.tenant;
         match hand_in(&work.ingest, tenant, drafts, &work.stats, &work.seat).await {
             Ok(()) => inbox.settle(),
-            Err(_) => inbox.restore(heard),
+            Err(_) => {
+                inbox.restore(heard);
+                sleep(BACKOFF_MIN).await;
+            }
         }
     }
 }

@@ -97,6 +97,22 @@ impl Taking {
     }
 }
 
+/// What a bridge stands on.
+pub(crate) fn bridge_parts(
+    ingest: &Ingest,
+    catalogue: &Arc<Catalogue>,
+    ports: &Ports,
+    clock: &Clock,
+) -> switchboard_bridge::Parts {
+    switchboard_bridge::Parts {
+        ingest: ingest.clone(),
+        catalogue: Arc::clone(catalogue),
+        journal: Arc::clone(&ports.journal),
+        leases: Arc::clone(&ports.leases),
+        clock: clock.clone(),
+    }
+}
+
 /// The bridge of the settings, if they name anything to bridge.
 pub(crate) fn bridge(settings: &Settings) -> Result<Option<Bridge>, StartError> {
     Ok(wiring::bridge(settings).map(Bridge::new).transpose()?)

@@ -147,13 +147,7 @@ impl Server {
         let journal = Arc::clone(&ports.journal);
 
         let ingest = opening::ingest(settings, &ports, &catalogue, &clock).await?;
-        let parts = switchboard_bridge::Parts {
-            ingest: ingest.clone(),
-            catalogue: Arc::clone(&catalogue),
-            journal: Arc::clone(&journal),
-            leases: Arc::clone(&ports.leases),
-            clock: clock.clone(),
-        };
+        let parts = opening::bridge_parts(&ingest, &catalogue, &ports, &clock);
         let gateway = Gateway::new(
             ports,
             Arc::clone(&catalogue),

@@ -58,6 +58,7 @@ export class NodeServer {
           await socket.join(room);
           ack();
         });
+        socket.on('subscribe:contact', (id) => socket.join(`contact:${id}`));
       });
     }
     http.listen(0, '127.0.0.1');
