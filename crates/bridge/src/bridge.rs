@@ -96,11 +96,11 @@ impl Bridge {
             () = stop => {}
             Some(ended) = working.join_next() => {
                 warn!(?ended, "the bridge broke off");
-                stats.fail("bridge", "it broke off".to_owned());
+                stats.fail("bridge", "it broke off");
             }
             Some(ended) = hearing.join_next() => {
                 warn!(?ended, "the bridge broke off");
-                stats.fail("bridge", "it broke off".to_owned());
+                stats.fail("bridge", "it broke off");
             }
         }
         hearing.shutdown().await;

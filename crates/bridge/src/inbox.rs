@@ -45,7 +45,7 @@ pub(crate) struct Heard {
 
 impl Inbox {
     pub(crate) fn new(mapping: String, seat: Seat, stats: Arc<Stats>, clock: Clock) -> Self {
-        let state = State {
+        let empty = State {
             sightings: Sightings::new(mapping.clone(), 0, Instant::now()),
             messages: VecDeque::new(),
             bytes: 0,
@@ -56,7 +56,7 @@ impl Inbox {
             seat,
             stats,
             clock,
-            state: Mutex::new(state),
+            state: Mutex::new(empty),
             filled: Notify::new(),
             emptied: Notify::new(),
         }

@@ -30,7 +30,7 @@ impl Ear {
         self.stats.begin(&self.name);
         loop {
             let failure = self.hear(&mut has_heard, &mut backoff).await;
-            self.stats.fail(&self.name, failure.to_string());
+            self.stats.fail(&self.name, &failure.to_string());
             sleep(backoff).await;
             backoff = (backoff * 2).min(BACKOFF_MAX);
         }
@@ -99,12 +99,12 @@ pub(crate) async fn take(mut work: Work, inbox: Arc<Inbox>) {
         });
         let drafts = drafts.collect();
         let tenant = &work.mapping.tenant;
-        match hand_in(&work.ingest, tenant, drafts, &work.stats, &work.seat).await {
-            Ok(()) => inbox.settle(),
-            Err(_) => {
-                inbox.restore(heard);
-                sleep(BACKOFF_MIN).await;
-            }
+        let handed = hand_in(&work.ingest, tenant, drafts, &work.stats, &work.seat).await;
+        if handed.is_ok() {
+            inbox.settle();
+        } else {
+            inbox.restore(heard);
+            sleep(BACKOFF_MIN).await;
         }
     }
 }

@@ -10,6 +10,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 use tracing::debug;
 
+use crate::sighting;
 use crate::stats::Stats;
 
 /// Every node stands in line for the seat; who has stood longest has it. It ends by this node's own
@@ -157,10 +158,7 @@ impl Line {
 /// A key of bounded length for whatever is in `name`. None begins another.
 pub(crate) fn key(kind: &str, name: &str) -> Key {
     let hash = Sha256::digest(name);
-    let hex: String = hash[..16]
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
+    let hex = sighting::hex(&hash[..16]);
     let text = format!("{kind}:{hex}");
     text.parse()
         .expect("a word and a number are shorter than a key may be")

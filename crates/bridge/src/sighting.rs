@@ -96,8 +96,9 @@ fn hash(parts: &[&[u8]]) -> [u8; 16] {
     half
 }
 
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    let digits = bytes.iter().map(|byte| format!("{byte:02x}"));
+    digits.collect()
 }
 
 /// How long a message's like must not have been heard for its id to be shared: more than two spans,

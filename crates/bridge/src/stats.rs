@@ -83,13 +83,13 @@ impl Stats {
     }
 
     /// It does not.
-    pub(crate) fn fail(&self, name: &str, reason: String) {
+    pub(crate) fn fail(&self, name: &str, reason: &str) {
         let mut state = self.state.lock();
-        let known = state.away.insert(name.to_owned(), reason.clone());
+        let known = state.away.insert(name.to_owned(), reason.to_owned());
         state.works.remove(name);
         drop(state);
         if known.is_none_or(|known| known != reason) {
-            warn!(bridge = name, %reason, "redis does not answer the bridge");
+            warn!(bridge = name, reason, "redis does not answer the bridge");
         }
     }
 
@@ -140,7 +140,7 @@ mod tests {
         let stats = Stats::default();
 
         stats.begin("a");
-        stats.fail("a", "refused".to_owned());
+        stats.fail("a", "refused");
         stats.connect("b");
         assert_eq!(
             (stats.counts().is_connected, stats.counts().connections),

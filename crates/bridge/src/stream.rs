@@ -44,7 +44,7 @@ impl Reader {
             self.work.stats.begin(&self.work.name);
             match self.follow(&mut backoff).await {
                 Err(Stopped::Redis(failure)) => {
-                    self.work.stats.fail(&self.work.name, failure.to_string());
+                    self.work.stats.fail(&self.work.name, &failure.to_string());
                 }
                 Err(stopped) => {
                     self.work.stats.rest(&self.work.name);

@@ -57,7 +57,7 @@ impl Teller {
             self.work.stats.begin(&self.name);
             match self.follow(&mut backoff).await {
                 Err(Stopped::Redis(failure)) => {
-                    self.work.stats.fail(&self.name, failure.to_string());
+                    self.work.stats.fail(&self.name, &failure.to_string());
                 }
                 Err(stopped) => {
                     self.work.stats.rest(&self.name);

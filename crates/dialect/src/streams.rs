@@ -100,44 +100,6 @@ fn msgpack(bytes: &[u8]) -> Result<Option<(Packet, Options)>, Undecodable> {
 }
 
 fn json(data: &[u8]) -> Result<Option<(Packet, Options)>, Undecodable> {
-    #[derive(Deserialize)]
-    struct Data<'a> {
-        #[serde(borrow)]
-        packet: JsonPacket<'a>,
-        #[serde(default)]
-        opts: Option<JsonOptions>,
-    }
-
-    #[derive(Deserialize)]
-    struct JsonPacket<'a> {
-        r#type: u64,
-        #[serde(borrow, default)]
-        data: Vec<&'a RawValue>,
-    }
-
-    #[derive(Default, Deserialize)]
-    struct JsonOptions {
-        #[serde(default)]
-        rooms: Option<Vec<Name>>,
-        #[serde(default)]
-        except: Option<Vec<Name>>,
-        #[serde(default)]
-        flags: Option<Flags>,
-    }
-
-    #[derive(Deserialize)]
-    #[serde(untagged)]
-    enum Name {
-        Text(String),
-        Number(i64),
-    }
-
-    #[derive(Default, Deserialize)]
-    struct Flags {
-        #[serde(default)]
-        volatile: bool,
-    }
-
     let data: Data<'_> =
         serde_json::from_slice(data).map_err(|_| Undecodable::Text { expected: "JSON" })?;
     if !matches!(data.packet.r#type, 2 | 5) {
@@ -183,6 +145,44 @@ fn json(data: &[u8]) -> Result<Option<(Packet, Options)>, Undecodable> {
             is_volatile: flags.unwrap_or_default().volatile,
         },
     )))
+}
+
+#[derive(Deserialize)]
+struct Data<'a> {
+    #[serde(borrow)]
+    packet: JsonPacket<'a>,
+    #[serde(default)]
+    opts: Option<JsonOptions>,
+}
+
+#[derive(Deserialize)]
+struct JsonPacket<'a> {
+    r#type: u64,
+    #[serde(borrow, default)]
+    data: Vec<&'a RawValue>,
+}
+
+#[derive(Default, Deserialize)]
+struct JsonOptions {
+    #[serde(default)]
+    rooms: Option<Vec<Name>>,
+    #[serde(default)]
+    except: Option<Vec<Name>>,
+    #[serde(default)]
+    flags: Option<Flags>,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Name {
+    Text(String),
+    Number(i64),
+}
+
+#[derive(Default, Deserialize)]
+struct Flags {
+    #[serde(default)]
+    volatile: bool,
 }
 
 #[cfg(test)]

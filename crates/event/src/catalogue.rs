@@ -187,20 +187,17 @@ impl Catalogue {
         };
         let fact = fact::of(&entry.name, &draft.data);
         let parts = |audience| {
-            let is_declared = !entry.name.is_empty();
             Ok(EventParts {
                 fingerprint: fingerprint(&draft),
-                data: match is_relayed {
-                    true => String::from(Box::<str>::from(draft.data)).into(),
-                    false => stamp::fill_timestamp(draft.data, context.at)?,
+                data: if is_relayed {
+                    String::from(Box::<str>::from(draft.data)).into()
+                } else {
+                    stamp::fill_timestamp(draft.data, context.at)?
                 },
                 id: draft.id.unwrap_or(context.fresh_id),
                 tenant,
                 at: context.at,
-                name: match is_declared {
-                    true => entry.name.clone(),
-                    false => draft.event.into(),
-                },
+                name: entry.name_or(&draft.event),
                 audience,
                 expires_at,
                 receipt_by,

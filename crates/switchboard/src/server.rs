@@ -147,7 +147,7 @@ impl Server {
         let journal = Arc::clone(&ports.journal);
 
         let ingest = opening::ingest(settings, &ports, &catalogue, &clock).await?;
-        let parts = opening::bridge_parts(&ingest, &catalogue, &ports, &clock);
+        let base = opening::bridge_parts(&ingest, &catalogue, &ports, &clock);
         let gateway = Gateway::new(
             ports,
             Arc::clone(&catalogue),
@@ -174,7 +174,7 @@ impl Server {
         });
 
         let following = opening::follow(ingest.clone());
-        let taking = Taking::begin(settings, outbox, bridge, parts).await?;
+        let taking = Taking::begin(settings, outbox, bridge, base).await?;
         let routes = ingest.router().merge(health::routes(Arc::clone(&shared)));
         let routes = routes.fallback(|| async { Problem::not_found() });
         let begin = |listener| Admin::start(listener, Arc::clone(&shared));

@@ -105,6 +105,15 @@ impl Entry {
         Self::new("", PayloadRule::Schema(None), Rule::Rooms(Vec::new()))
     }
 
+    /// The name of its events; `event`, if it stands for those that nobody declared.
+    pub(super) fn name_or(&self, event: &str) -> Arc<str> {
+        if self.name.is_empty() {
+            event.into()
+        } else {
+            self.name.clone()
+        }
+    }
+
     /// Leaves a draft the audience that it must have, where there is one.
     pub(super) fn take_sealed(&self, draft: &mut Draft) {
         if let Rule::Sealed(_) = self.rule {
