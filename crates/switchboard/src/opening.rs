@@ -113,13 +113,19 @@ pub(crate) fn bridge_parts(
     }
 }
 
-/// The bridge of the settings, if they name anything to bridge.
-pub(crate) fn bridge(settings: &Settings) -> Result<Option<Bridge>, StartError> {
+/// The outbox and the bridge of the settings, if they name them.
+pub(crate) async fn sources(
+    settings: &Settings,
+) -> Result<(Option<Outbox>, Option<Bridge>), StartError> {
+    Ok((outbox(settings).await?, bridge(settings)?))
+}
+
+fn bridge(settings: &Settings) -> Result<Option<Bridge>, StartError> {
     Ok(wiring::bridge(settings).map(Bridge::new).transpose()?)
 }
 
 /// The outbox of the settings, if they name one.
-pub(crate) async fn outbox(settings: &Settings) -> Result<Option<Outbox>, StartError> {
+async fn outbox(settings: &Settings) -> Result<Option<Outbox>, StartError> {
     let Some(settings) = settings.outbox.clone() else {
         return Ok(None);
     };

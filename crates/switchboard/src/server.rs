@@ -133,7 +133,6 @@ impl Server {
         settings: &Settings,
         listeners: impl Into<Listeners>,
     ) -> Result<Self, StartError> {
-        let node = NodeId::random()?;
         let Listeners { public, admin } = listeners.into();
         let local_addr = public.local_addr()?;
         let catalogue = Arc::new(Catalogue::new(wiring::catalogue(settings))?);
@@ -141,11 +140,8 @@ impl Server {
         let certificate = opening::certificate(settings).await?;
         let clock = wiring::system_clock();
         let access = opening::access(settings, clock.clone()).await?;
-        let outbox = opening::outbox(settings).await?;
-        let bridge = opening::bridge(settings)?;
+        let (outbox, bridge) = opening::sources(settings).await?;
         let ports = opening::store(settings).await?;
-        let journal = Arc::clone(&ports.journal);
-
         let ingest = opening::ingest(settings, &ports, &catalogue, &clock).await?;
         let base = opening::bridge_parts(&ingest, &catalogue, &ports, &clock);
         let gateway = Gateway::new(
@@ -159,10 +155,10 @@ impl Server {
         let gateway = Arc::new(gateway.await?);
         let engine = Engine::new(Arc::clone(&gateway), wiring::engine(settings));
         let shared = Arc::new(Shared {
-            node,
+            node: NodeId::random()?,
             started_at: clock::now(),
             readiness: Readiness::default(),
-            journal,
+            journal: Arc::clone(&base.journal),
             engine: engine.clone(),
             gateway: Arc::clone(&gateway),
             access,

@@ -105,11 +105,7 @@ fn summary(settings: &Settings) -> String {
         |tenant| format!("one, {tenant}"),
     );
     let rooms = rooms(access, auth);
-    let kept = match &journal.kind {
-        JournalKind::Disk(path) => format!("in {}", path.display()),
-        JournalKind::Memory => "in memory: a restart forgets everything".to_owned(),
-        JournalKind::Redis(redis) => format!("on redis, under {}", redis.prefix),
-    };
+    let kept = kept(&journal.kind);
     let metrics = if admin.enabled {
         format!("{}:{}", admin.host, admin.port)
     } else {
@@ -147,6 +143,15 @@ fn summary(settings: &Settings) -> String {
         ),
         names(bridges.iter().map(String::as_str)),
     )
+}
+
+/// Where the journal is.
+fn kept(kind: &JournalKind) -> String {
+    match kind {
+        JournalKind::Disk(path) => format!("in {}", path.display()),
+        JournalKind::Memory => "in memory: a restart forgets everything".to_owned(),
+        JournalKind::Redis(redis) => format!("on redis, under {}", redis.prefix),
+    }
 }
 
 /// With a space between each number and its unit: `7 days`.
