@@ -11,6 +11,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
 
 use crate::accepted::{Accepted, AcceptedEvent, NeedsMessage};
@@ -44,6 +45,8 @@ pub struct Catalogue {
     fleeting_lifetime: Duration,
     kinds: BTreeSet<String>,
     entries: BTreeMap<Arc<str>, Entry>,
+    /// Stands for what another server tells and nobody declared.
+    relayed: Entry,
 }
 
 /// What a draft does not say about itself.
@@ -68,6 +71,10 @@ pub enum Maker {
     /// Our own mapping of a gateway's webhook. It tells more than the contract names, and a
     /// gateway's new word must never cost a message, so it is not held to strictness.
     Mapping,
+    /// Another server, whose clients heard the event already: whoever passes it on has
+    /// [examined](Catalogue::examine) it, and it is held to nothing more. It passes byte for byte,
+    /// under any name that is nobody's own; a sealed audience stays what it is.
+    Relay,
     /// The server itself, of what it has seen: it alone makes [`DefaultAudience::Made`].
     ///
     /// [`DefaultAudience::Made`]: crate::DefaultAudience::Made
@@ -111,6 +118,7 @@ impl Catalogue {
             fleeting_lifetime: config.fleeting_lifetime,
             kinds,
             entries,
+            relayed: Entry::relayed(),
         };
         for (event, templates) in config.audience {
             catalogue.override_audience(event, &templates)?;
@@ -145,14 +153,25 @@ impl Catalogue {
         Ok(())
     }
 
+    /// Says what would be wrong with a producer's draft of that event, whoever is to hear it.
+    pub fn examine(&self, event: &str, data: &RawValue) -> Result<(), Rejected> {
+        self.entry(event, Maker::Producer)?.check(data, self.strict)
+    }
+
     /// Makes an event of a draft, or says what is wrong with it.
-    pub fn accept(&self, draft: Draft, context: Context) -> Result<Accepted, Rejected> {
+    pub fn accept(&self, mut draft: Draft, context: Context) -> Result<Accepted, Rejected> {
         let entry = self.entry(&draft.event, context.maker)?;
         let tenant = tenant_of(&draft, context.tenant)?;
         check_size(&draft)?;
         binary::check(draft.data.get())?;
-        let strict = self.strict && context.maker == Maker::Producer;
-        entry.check(&draft.data, strict)?;
+        let is_relayed = context.maker == Maker::Relay;
+        if is_relayed {
+            entry::check_object(&draft.data)?;
+            entry.take_sealed(&mut draft);
+        } else {
+            let strict = self.strict && context.maker == Maker::Producer;
+            entry.check(&draft.data, strict)?;
+        }
         let resolved = self.resolve_audience(entry, &draft, &tenant)?;
 
         let expires_at = match entry.rule {
@@ -161,20 +180,24 @@ impl Catalogue {
             _ => None,
         };
         let receipt_by = receipt_deadline(entry, &draft, &tenant, context.at)?;
-        let message = if entry.is_remembered {
-            Some(MessageKey::new(&id_at("message.id", &draft)?))
-        } else {
-            None
+        let message = match id_at("message.id", &draft) {
+            _ if !entry.is_remembered => None,
+            Err(_) if is_relayed => None,
+            id => Some(MessageKey::new(&id?)),
         };
         let fact = fact::of(&entry.name, &draft.data);
         let parts = |audience| {
             Ok(EventParts {
                 fingerprint: fingerprint(&draft),
-                data: stamp::fill_timestamp(draft.data, context.at)?,
+                data: if is_relayed {
+                    String::from(Box::<str>::from(draft.data)).into()
+                } else {
+                    stamp::fill_timestamp(draft.data, context.at)?
+                },
                 id: draft.id.unwrap_or(context.fresh_id),
                 tenant,
                 at: context.at,
-                name: entry.name.clone(),
+                name: entry.name_or(&draft.event),
                 audience,
                 expires_at,
                 receipt_by,
@@ -225,6 +248,15 @@ impl Catalogue {
         self.entries.keys().map(|name| &**name)
     }
 
+    /// Whether producers may publish that event: the others are the server's own. Events that nobody
+    /// declared are whoever's they are.
+    pub fn is_producible(&self, event: &str) -> bool {
+        match self.entries.get(event) {
+            Some(entry) => !matches!(entry.rule, Rule::Server) && entry.nature != Nature::MadeHere,
+            None => config::check_name(event).is_ok(),
+        }
+    }
+
     /// What came beyond the contract, for each event for which something did. Never more than
     /// there are events.
     pub fn unknown_counts(&self) -> impl Iterator<Item = UnknownCounts<'_>> {
@@ -241,7 +273,11 @@ impl Catalogue {
 
     /// The event of that name, if its maker may make it.
     fn entry(&self, name: &str, maker: Maker) -> Result<&Entry, Rejected> {
-        let entry = self.entries.get(name);
+        let relayed = || {
+            let may_pass = maker == Maker::Relay && config::check_name(name).is_ok();
+            may_pass.then_some(&self.relayed)
+        };
+        let entry = self.entries.get(name).or_else(relayed);
         let entry = entry.ok_or_else(|| Rejected::UnknownEvent {
             event: excerpt(name),
             known: self.nearest(name),

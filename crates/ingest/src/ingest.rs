@@ -136,13 +136,32 @@ impl Ingest {
         tenant: &TenantId,
         drafts: Vec<Draft>,
     ) -> Result<Vec<Result<Published, Refused>>, PublishError> {
+        self.take(tenant, drafts, Maker::Producer).await
+    }
+
+    /// The same for what another server has told its clients: it passes as it is, whatever the
+    /// catalogue says of it, which whoever calls has asked before.
+    pub async fn relay(
+        &self,
+        tenant: &TenantId,
+        drafts: Vec<Draft>,
+    ) -> Result<Vec<Result<Published, Refused>>, PublishError> {
+        self.take(tenant, drafts, Maker::Relay).await
+    }
+
+    async fn take(
+        &self,
+        tenant: &TenantId,
+        drafts: Vec<Draft>,
+        maker: Maker,
+    ) -> Result<Vec<Result<Published, Refused>>, PublishError> {
         if drafts.len() > DRAFTS_MAX {
             return Err(PublishError::TooMany {
                 count: drafts.len(),
             });
         }
         let items = drafts.into_iter().map(Item::from).collect();
-        let outcomes = self.append(tenant, items, Maker::Producer).await;
+        let outcomes = self.append(tenant, items, maker).await;
         for outcome in &outcomes {
             match outcome {
                 Ok(published) => self.stats().take(published),

@@ -60,7 +60,7 @@ impl Pending {
         if let (Maker::Mapping, Some(fact)) = (maker, &self.fact) {
             fact.status.iter().for_each(|fact| count(fact, tally));
         }
-        if maker == Maker::Producer {
+        if matches!(maker, Maker::Producer | Maker::Relay) {
             self.learn(messages, tally);
         }
         Ok(events)
@@ -87,7 +87,7 @@ impl Pending {
     pub(crate) fn statuses(&self, maker: Maker) -> impl Iterator<Item = &MessageFact> {
         let (of_source, of_drafts) = match maker {
             Maker::Mapping => (self.fact.as_ref(), [].iter()),
-            Maker::Producer | Maker::Server => (None, self.accepted.iter()),
+            Maker::Producer | Maker::Relay | Maker::Server => (None, self.accepted.iter()),
         };
         let of_source = of_source.and_then(|fact| fact.status.as_ref());
         of_source
@@ -112,7 +112,7 @@ impl Queue {
         let items = || self.pending.iter().take(take);
         let facts = items().flat_map(|item| item.statuses(maker));
         let mut campaigns: BTreeSet<_> = facts.filter_map(|fact| fact.campaign.clone()).collect();
-        if maker == Maker::Producer {
+        if matches!(maker, Maker::Producer | Maker::Relay) {
             let accepted = items().flat_map(|item| &item.accepted);
             campaigns.extend(accepted.filter_map(order_of).map(|(campaign, _)| campaign));
         }

@@ -3,14 +3,14 @@
 use std::io;
 use std::sync::Arc;
 
+use switchboard_bridge::Bridge;
 use switchboard_engine::Listener;
 use switchboard_event::{Catalogue, Clock};
 use switchboard_gateway::{Access, Ports};
 use switchboard_ingest::{Ingest, KeysUnreadable, Parts};
-use switchboard_journal::Journal;
 use switchboard_outbox::{Outbox, STOP_TIMEOUT};
 use tokio::net::TcpListener;
-use tokio::sync::oneshot;
+use tokio::sync::watch;
 use tokio::task::{JoinSet, spawn_blocking};
 use tokio::time::timeout;
 use tracing::warn;
@@ -50,9 +50,9 @@ pub(crate) fn follow(ingest: Ingest) -> JoinSet<()> {
     following
 }
 
-/// Who takes rows from the outbox; ends when it is dropped.
+/// Who takes rows from the outbox, and what Node servers say; ends when it is dropped.
 pub(crate) struct Taking {
-    stop: oneshot::Sender<()>,
+    stop: watch::Sender<()>,
     tasks: JoinSet<()>,
 }
 
@@ -61,36 +61,71 @@ impl Taking {
     pub(crate) async fn begin(
         settings: &Settings,
         outbox: Option<Outbox>,
-        ingest: Ingest,
-        journal: &dyn Journal,
+        bridge: Option<Bridge>,
+        parts: switchboard_bridge::Parts,
     ) -> Result<Self, StartError> {
-        let (stop, stopped) = oneshot::channel();
-        let mut tasks = JoinSet::new();
-        if let (Some(outbox), Some(first)) = (outbox, journal.partitions().all().next()) {
-            let epoch = journal.head(first).await?.epoch;
-            let holder = wiring::outbox_holder(&settings.journal, epoch)?;
-            tasks.spawn(outbox.run(ingest, holder, async {
+        let (stop, stopped) = watch::channel(());
+        let stopped = || {
+            let mut stopped = stopped.clone();
+            async move {
                 // A dropped sender is a dropped server.
-                let _ = stopped.await;
-            }));
+                let _ = stopped.changed().await;
+            }
+        };
+        let mut tasks = JoinSet::new();
+        let partitions = parts.journal.partitions();
+        if let (Some(outbox), Some(first)) = (outbox, partitions.all().next()) {
+            let epoch = parts.journal.head(first).await?.epoch;
+            let holder = wiring::outbox_holder(&settings.journal, epoch)?;
+            tasks.spawn(outbox.run(parts.ingest.clone(), holder, stopped()));
+        }
+        if let Some(bridge) = bridge {
+            tasks.spawn(bridge.run(parts, stopped()));
         }
         Ok(Self { stop, tasks })
     }
 
-    /// Takes no more rows, and leaves what waits to other nodes.
+    /// Takes no more, and leaves what waits to other nodes.
     pub(crate) async fn stop(self) {
         let Self { stop, mut tasks } = self;
-        // Whoever would hear it has ended already.
-        let _ = stop.send(());
+        stop.send_replace(());
         let ended = async { while tasks.join_next().await.is_some() {} };
-        if timeout(STOP_TIMEOUT, ended).await.is_err() {
-            warn!("the outbox did not stop in time, and was cut off");
+        let limit = STOP_TIMEOUT.max(switchboard_bridge::STOP_TIMEOUT);
+        if timeout(limit, ended).await.is_err() {
+            warn!("the outbox or the bridge did not stop in time, and was cut off");
         }
     }
 }
 
+/// What a bridge stands on.
+pub(crate) fn bridge_parts(
+    ingest: &Ingest,
+    catalogue: &Arc<Catalogue>,
+    ports: &Ports,
+    clock: &Clock,
+) -> switchboard_bridge::Parts {
+    switchboard_bridge::Parts {
+        ingest: ingest.clone(),
+        catalogue: Arc::clone(catalogue),
+        journal: Arc::clone(&ports.journal),
+        leases: Arc::clone(&ports.leases),
+        clock: clock.clone(),
+    }
+}
+
+/// The outbox and the bridge of the settings, if they name them.
+pub(crate) async fn sources(
+    settings: &Settings,
+) -> Result<(Option<Outbox>, Option<Bridge>), StartError> {
+    Ok((outbox(settings).await?, bridge(settings)?))
+}
+
+fn bridge(settings: &Settings) -> Result<Option<Bridge>, StartError> {
+    Ok(wiring::bridge(settings).map(Bridge::new).transpose()?)
+}
+
 /// The outbox of the settings, if they name one.
-pub(crate) async fn outbox(settings: &Settings) -> Result<Option<Outbox>, StartError> {
+async fn outbox(settings: &Settings) -> Result<Option<Outbox>, StartError> {
     let Some(settings) = settings.outbox.clone() else {
         return Ok(None);
     };

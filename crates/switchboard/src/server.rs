@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use axum::response::{IntoResponse as _, Response};
 use http::HeaderMap;
+use switchboard_bridge::Bridge;
 use switchboard_engine::Engine;
 use switchboard_event::{
     Catalogue, CatalogueError, Draft, EventId, ReceiptView, TenantId, Timestamp,
@@ -51,7 +52,7 @@ pub struct Server {
     fan_out: JoinSet<()>,
     /// Learns of API keys, and tells what had to wait. The same.
     following: JoinSet<()>,
-    /// Takes rows from the outbox. The same.
+    /// Takes from the outbox and from Node. The same.
     taking: Taking,
     /// Looks after the certificate, and ends when it is dropped.
     _certificate: JoinSet<()>,
@@ -85,6 +86,9 @@ pub enum StartError {
     /// There is no way to the outbox.
     #[error("cannot take from the outbox: {0}")]
     Outbox(#[from] switchboard_postgres::OpenError),
+    /// There is no way to Redis.
+    #[error("cannot bridge: {0}")]
+    Bridge(#[from] switchboard_bridge::InvalidConnection),
     /// The system refused something.
     #[error(transparent)]
     System(#[from] io::Error),
@@ -114,6 +118,7 @@ struct Shared {
     catalogue: Arc<Catalogue>,
     ingest: Ingest,
     outbox: Option<Outbox>,
+    bridge: Option<Bridge>,
     certificate: Option<Arc<Certificate>>,
 }
 
@@ -128,7 +133,6 @@ impl Server {
         settings: &Settings,
         listeners: impl Into<Listeners>,
     ) -> Result<Self, StartError> {
-        let node = NodeId::random()?;
         let Listeners { public, admin } = listeners.into();
         let local_addr = public.local_addr()?;
         let catalogue = Arc::new(Catalogue::new(wiring::catalogue(settings))?);
@@ -136,11 +140,10 @@ impl Server {
         let certificate = opening::certificate(settings).await?;
         let clock = wiring::system_clock();
         let access = opening::access(settings, clock.clone()).await?;
-        let outbox = opening::outbox(settings).await?;
+        let (outbox, bridge) = opening::sources(settings).await?;
         let ports = opening::store(settings).await?;
-        let journal = Arc::clone(&ports.journal);
-
         let ingest = opening::ingest(settings, &ports, &catalogue, &clock).await?;
+        let base = opening::bridge_parts(&ingest, &catalogue, &ports, &clock);
         let gateway = Gateway::new(
             ports,
             Arc::clone(&catalogue),
@@ -152,21 +155,22 @@ impl Server {
         let gateway = Arc::new(gateway.await?);
         let engine = Engine::new(Arc::clone(&gateway), wiring::engine(settings));
         let shared = Arc::new(Shared {
-            node,
+            node: NodeId::random()?,
             started_at: clock::now(),
             readiness: Readiness::default(),
-            journal,
+            journal: Arc::clone(&base.journal),
             engine: engine.clone(),
             gateway: Arc::clone(&gateway),
             access,
             catalogue,
             ingest: ingest.clone(),
             outbox: outbox.clone(),
+            bridge: bridge.clone(),
             certificate: certificate.clone(),
         });
 
         let following = opening::follow(ingest.clone());
-        let taking = Taking::begin(settings, outbox, ingest.clone(), &*shared.journal).await?;
+        let taking = Taking::begin(settings, outbox, bridge, base).await?;
         let routes = ingest.router().merge(health::routes(Arc::clone(&shared)));
         let routes = routes.fallback(|| async { Problem::not_found() });
         let begin = |listener| Admin::start(listener, Arc::clone(&shared));
@@ -332,7 +336,9 @@ impl Vitals for Shared {
 
     fn degraded(&self) -> Option<String> {
         let outbox = self.outbox.as_ref().and_then(Outbox::degraded);
-        let reasons: Vec<_> = self.access.degraded().into_iter().chain(outbox).collect();
+        let bridge = self.bridge.as_ref().and_then(Bridge::degraded);
+        let reasons = self.access.degraded().into_iter();
+        let reasons: Vec<_> = reasons.chain(outbox).chain(bridge).collect();
         (!reasons.is_empty()).then(|| reasons.join("; "))
     }
 
@@ -386,6 +392,7 @@ impl Metered for Shared {
             is_degraded: self.access.degraded().is_some(),
             ingest: self.ingest.counts(),
             outbox: self.outbox.as_ref().map(Outbox::counts),
+            bridge: self.bridge.as_ref().map(Bridge::counts),
             unknown: self.catalogue.unknown_counts().map(Unknown::of).collect(),
             journal: self.journal.stats(),
             is_journal_healthy,

@@ -270,6 +270,16 @@ pub(crate) fn outbox(settings: &OutboxSettings) -> switchboard_outbox::Config {
     }
 }
 
+/// What is bridged; none if nothing is.
+pub(crate) fn bridge(settings: &Settings) -> Option<switchboard_bridge::Config> {
+    let mappings = settings.bridges.clone();
+    let connection = settings.redis.as_ref()?.connection();
+    (!mappings.is_empty()).then_some(switchboard_bridge::Config {
+        connection,
+        mappings,
+    })
+}
+
 /// As whom this node takes from an outbox. A journal of one process says who it is: so a restart goes
 /// on at once with what its former life had. Where several nodes share one, each needs a name.
 pub(crate) fn outbox_holder(settings: &JournalSettings, epoch: Epoch) -> io::Result<String> {

@@ -200,7 +200,7 @@ const RESERVED: [&str; 6] = [
 /// What the server's own events start with.
 const RESERVED_PREFIXES: [&str; 3] = ["session:", "presence:", "access:"];
 
-fn check_name(name: &str) -> Result<(), CatalogueError> {
+pub(super) fn check_name(name: &str) -> Result<(), CatalogueError> {
     let reason = if name.is_empty() || name.len() > EVENT_NAME_LEN_MAX {
         "is not 1 to 128 bytes long"
     } else if !name.bytes().all(|byte| byte.is_ascii_graphic()) {

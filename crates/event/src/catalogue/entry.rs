@@ -9,6 +9,7 @@ use serde_json::value::RawValue;
 
 use crate::built_in::{BuiltIn, DefaultAudience};
 use crate::check::{At, Check, Unknown};
+use crate::draft::Draft;
 use crate::json::Kind;
 use crate::rejected::{Rejected, excerpt};
 use crate::room::RoomKind;
@@ -98,6 +99,29 @@ impl Entry {
         }
     }
 
+    /// What stands for events that nobody declared. Its name is none, and its drafts must say who
+    /// hears them.
+    pub(super) fn relayed() -> Self {
+        Self::new("", PayloadRule::Schema(None), Rule::Rooms(Vec::new()))
+    }
+
+    /// The name of its events; `event`, if it stands for those that nobody declared.
+    pub(super) fn name_or(&self, event: &str) -> Arc<str> {
+        if self.name.is_empty() {
+            event.into()
+        } else {
+            self.name.clone()
+        }
+    }
+
+    /// Leaves a draft the audience that it must have, where there is one.
+    pub(super) fn take_sealed(&self, draft: &mut Draft) {
+        if let Rule::Sealed(_) = self.rule {
+            draft.rooms = None;
+            draft.add_rooms.clear();
+        }
+    }
+
     /// Whether it goes to `team:{tenant}` and may do so for all tenants at once.
     pub(super) fn is_for_everyone(&self) -> bool {
         let Rule::Rooms(templates) = &self.rule else {
@@ -114,10 +138,7 @@ impl Entry {
         match &self.payload {
             PayloadRule::Shape(shape) => self.count(Check::payload(data, shape, strict)?),
             PayloadRule::Schema(schema) => {
-                let kind = Kind::of(data);
-                if kind != Kind::Object {
-                    return Err(At::DATA.wrong(kind, "an object"));
-                }
+                check_object(data)?;
                 if let Some(schema) = schema {
                     check_schema(data, schema)?;
                 }
@@ -150,6 +171,14 @@ fn templates(texts: &[&str]) -> Vec<Template> {
 
 fn template(text: &str) -> Template {
     Template::parse(text).expect("the templates of the table are right: a test reads them all")
+}
+
+/// What holds for every payload.
+pub(super) fn check_object(data: &RawValue) -> Result<(), Rejected> {
+    match Kind::of(data) {
+        Kind::Object => Ok(()),
+        kind => Err(At::DATA.wrong(kind, "an object")),
+    }
 }
 
 fn check_schema(data: &RawValue, schema: &Validator) -> Result<(), Rejected> {

@@ -11,4 +11,5 @@ mod examples;
 mod properties;
 mod receipts;
 mod refusals;
+mod relay;
 mod support;

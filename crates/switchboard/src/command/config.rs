@@ -2,6 +2,7 @@
 
 use bytesize::ByteSize;
 use clap::{Args, Subcommand};
+use switchboard_bridge::Mapping;
 
 use super::{ConfigFile, Failure, say, warn};
 use crate::settings::{
@@ -42,9 +43,10 @@ impl Config {
             ));
         }
         let is_mute = settings.producers.is_empty() && settings.meta_webhooks.is_empty();
-        if is_mute && settings.outbox.is_none() {
+        if is_mute && settings.outbox.is_none() && settings.bridges.is_empty() {
             warn(
-                "nobody can publish: there is no [[producers]], no [[webhooks.meta]] and no [outbox]",
+                "nobody can publish: there is no [[producers]], no [[webhooks.meta]], no [outbox] \
+                 and no [[bridge]]",
             );
         }
         if let Some(files) = &settings.server.tls {
@@ -103,11 +105,7 @@ fn summary(settings: &Settings) -> String {
         |tenant| format!("one, {tenant}"),
     );
     let rooms = rooms(access, auth);
-    let kept = match &journal.kind {
-        JournalKind::Disk(path) => format!("in {}", path.display()),
-        JournalKind::Memory => "in memory: a restart forgets everything".to_owned(),
-        JournalKind::Redis(redis) => format!("on redis, under {}", redis.prefix),
-    };
+    let kept = kept(&journal.kind);
     let metrics = if admin.enabled {
         format!("{}:{}", admin.host, admin.port)
     } else {
@@ -115,6 +113,7 @@ fn summary(settings: &Settings) -> String {
     };
     let outbox = settings.outbox.as_ref();
     let outbox = outbox.map_or_else(|| "none".to_owned(), |outbox| outbox.table.to_string());
+    let bridges: Vec<_> = settings.bridges.iter().map(Mapping::name).collect();
     let age = spaced(&humantime::format_duration(journal.retention_age).to_string());
     let size = ByteSize::b(journal.retention_size);
     format!(
@@ -127,7 +126,8 @@ fn summary(settings: &Settings) -> String {
          journal    {kept}, for {age} or {size}, whichever is less\n  \
          producers  {}\n  \
          webhooks   {}\n  \
-         outbox     {outbox}",
+         outbox     {outbox}\n  \
+         bridges    {}",
         server.host,
         server.port,
         if server.tls.is_some() {
@@ -141,7 +141,17 @@ fn summary(settings: &Settings) -> String {
                 .iter()
                 .map(|webhook| webhook.endpoint.as_str())
         ),
+        names(bridges.iter().map(String::as_str)),
     )
+}
+
+/// Where the journal is.
+fn kept(kind: &JournalKind) -> String {
+    match kind {
+        JournalKind::Disk(path) => format!("in {}", path.display()),
+        JournalKind::Memory => "in memory: a restart forgets everything".to_owned(),
+        JournalKind::Redis(redis) => format!("on redis, under {}", redis.prefix),
+    }
 }
 
 /// With a space between each number and its unit: `7 days`.

@@ -1,6 +1,7 @@
 //! The command line: one file per command.
 
 mod address;
+mod compare;
 mod config;
 mod demo;
 mod dial;
@@ -42,6 +43,7 @@ enum Command {
     Publish(publish::Publish),
     Producer(producer::Producer),
     Listen(listen::Listen),
+    Compare(compare::Compare),
     Journal(journal::Journal),
     Outbox(outbox::Outbox),
     Config(config::Config),
@@ -83,6 +85,7 @@ impl Command {
             Self::Token(token) => token.run(&environment),
             Self::Publish(publish) => block_on(publish.run(&environment)),
             Self::Producer(producer) => block_on(producer.run(&environment)),
+            Self::Compare(compare) => block_on(compare.run()),
             Self::Listen(listen) => block_on(listen.run()),
             Self::Journal(journal) => block_on(journal.run(&environment)),
             Self::Outbox(outbox) => block_on(outbox.run(&environment)),

@@ -3,6 +3,7 @@
 //!
 //! Every label has values that the code or the settings fix: no tenant, user, room, id or address.
 
+mod bridge;
 mod exposition;
 
 use std::collections::BTreeMap;
@@ -31,6 +32,8 @@ pub(crate) struct Snapshot {
     pub(crate) ingest: IngestCounts,
     /// None if there is none.
     pub(crate) outbox: Option<switchboard_outbox::Counts>,
+    /// None if nothing is bridged.
+    pub(crate) bridge: Option<switchboard_bridge::Counts>,
     pub(crate) unknown: Vec<Unknown>,
     pub(crate) journal: switchboard_journal::Stats,
     pub(crate) is_journal_healthy: bool,
@@ -74,6 +77,9 @@ pub(crate) fn text(snapshot: &Snapshot) -> String {
     producers(&mut page, snapshot);
     if let Some(counts) = &snapshot.outbox {
         outbox(&mut page, counts);
+    }
+    if let Some(counts) = &snapshot.bridge {
+        bridge::write(&mut page, counts);
     }
     journal(&mut page, snapshot);
     page.into_text()

@@ -51,7 +51,12 @@ impl Default for JournalSettings {
 }
 
 impl JournalSettings {
-    pub(super) fn read(mut section: Section<'_>, redis: Section<'_>) -> Self {
+    /// With where Redis is, which the bridge needs too if anything `is_bridged`.
+    pub(super) fn read(
+        mut section: Section<'_>,
+        redis: Section<'_>,
+        is_bridged: bool,
+    ) -> (Self, Option<RedisSettings>) {
         let default = Self::default();
         let path_source = section.source_of("path");
         let path_counts = section.has("path") && !section.overrules("kind", &path_source);
@@ -72,14 +77,14 @@ impl JournalSettings {
         }
         let retention_age = section.duration("retention_age", AGES);
         let retention_age = retention_age.unwrap_or(default.retention_age);
-        let redis = RedisSettings::read(redis, word == Word::Redis);
+        let redis = RedisSettings::read(redis, word == Word::Redis || is_bridged);
         let events_source = section.source_of("retention_events");
         if word == Word::Redis && section.has("retention_events") {
             let problem = "is set, but on redis all events are kept for the same time";
             section.refuse(&events_source, "retention_events", problem);
         }
         let settings = Self {
-            kind: match (word, redis) {
+            kind: match (word, redis.clone()) {
                 (Word::Redis, Some(redis)) => JournalKind::Redis(Box::new(redis)),
                 (Word::Memory, _) => JournalKind::Memory,
                 // Without an address it was refused.
@@ -96,7 +101,7 @@ impl JournalSettings {
                 .unwrap_or(default.partitions),
         };
         section.finish();
-        settings
+        (settings, redis)
     }
 }
 

@@ -7,6 +7,7 @@
 mod access;
 mod admin;
 mod auth;
+mod bridge;
 mod catalogue;
 mod engine;
 mod ingest;
@@ -34,6 +35,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use switchboard_bridge::Mapping;
 use switchboard_event::CatalogueConfig;
 
 use self::reader::Reader;
@@ -82,6 +84,10 @@ pub struct Settings {
     pub journal: JournalSettings,
     /// The table in the CRM's database that events are taken from, if there is one.
     pub outbox: Option<OutboxSettings>,
+    /// Where Redis is, if it is anywhere.
+    pub redis: Option<RedisSettings>,
+    /// Namespaces of Node's Socket.IO on it that are bridged.
+    pub bridges: Vec<Mapping>,
     /// How much anybody may do in a time.
     pub limits: LimitSettings,
     /// How long a client may be away.
@@ -242,7 +248,9 @@ impl Settings {
         let access = root.section("access");
         let ingest = IngestSettings::read(root.section("ingest"));
         let journal = root.section("journal");
-        let journal = JournalSettings::read(journal, root.section("redis"));
+        let bridges = root.sections("bridge");
+        let redis = root.section("redis");
+        let (journal, redis) = JournalSettings::read(journal, redis, !bridges.is_empty());
         let limits = LimitSettings::read(root.section("limits"));
         let session = SessionSettings::read(root.section("session"));
         let presence = PresenceSettings::read(root.section("presence"));
@@ -253,6 +261,7 @@ impl Settings {
         let access = AccessSettings::read(access, declared);
         let single = auth.as_ref().and_then(|auth| auth.single_tenant.as_ref());
         let outbox = OutboxSettings::read(root.section("outbox"), single);
+        let bridges = bridge::read_all(bridges, single);
         let producers = Producer::read_all(root.sections("producers"), single);
         let mut webhooks = root.section("webhooks");
         let meta_webhooks = MetaWebhook::read_all(webhooks.sections("meta"), single);
@@ -268,6 +277,8 @@ impl Settings {
             ingest,
             journal,
             outbox: outbox?,
+            redis,
+            bridges: bridges?,
             limits,
             session,
             presence,

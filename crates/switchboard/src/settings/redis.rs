@@ -4,6 +4,7 @@ use std::fs;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
+use switchboard_bridge::Connection;
 use switchboard_cluster::RedisConfig;
 
 use super::reader::Section;
@@ -85,6 +86,20 @@ impl RedisSettings {
             Err(error) => section.refuse(&source, &key, &format!("is refused: {error}")),
         }
         Some(settings)
+    }
+
+    /// How the bridge reaches it.
+    pub(crate) fn connection(&self) -> Connection {
+        let urls = self.urls.iter().map(|url| url.reveal().to_owned());
+        let password = self.password.as_ref();
+        Connection {
+            urls: urls.collect(),
+            username: self.username.clone(),
+            password: password.map(|password| password.reveal().to_owned()),
+            ca: self.ca.clone(),
+            connect_timeout: self.connect_timeout,
+            command_timeout: self.command_timeout,
+        }
     }
 
     /// What the journal on Redis is made with; partitions and retention are the journal's.

@@ -14,7 +14,7 @@ use switchboard_protocol::socket_io::{Ack, Body, Decoder, Event, Limits, Packet}
 
 /// What a message leads to.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) enum Output {
+pub(in crate::command) enum Output {
     /// A message for the server.
     Send(String),
     /// An event as a line of JSON, for stdout.
@@ -29,7 +29,7 @@ pub(super) enum Output {
 
 /// Why a connection is given up. The next one starts afresh.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum ClientError {
+pub(in crate::command) enum ClientError {
     #[error("not engine.io: {0}")]
     Message(#[from] switchboard_protocol::engine_io::PacketError),
     #[error("not socket.io: {0}")]
@@ -42,7 +42,9 @@ pub(super) enum ClientError {
 
 /// One client over all its connections: what it asks for, and how far it has heard each room.
 #[derive(Debug)]
-pub(super) struct Client {
+pub(in crate::command) struct Client {
+    /// What names the namespace in a packet: nothing for `/`.
+    namespace: String,
     auth: Option<Box<RawValue>>,
     rooms: Vec<Subscription>,
     decoder: Decoder,
@@ -65,17 +67,32 @@ struct Open {
 }
 
 impl Client {
-    pub(super) fn new(auth: Option<Box<RawValue>>, rooms: Vec<String>) -> Self {
+    pub(in crate::command) fn new(auth: Option<Box<RawValue>>, rooms: Vec<String>) -> Self {
         let rooms = rooms.into_iter().map(|room| Subscription {
             room,
             is_joined: false,
             position: None,
         });
         Self {
+            namespace: String::new(),
             auth,
             rooms: rooms.collect(),
             decoder: Decoder::new(),
         }
+    }
+
+    /// The same in another namespace than `/`.
+    pub(in crate::command) fn in_namespace(self, namespace: &str) -> Self {
+        let namespace = match namespace {
+            "/" => String::new(),
+            other => format!("{other},"),
+        };
+        Self { namespace, ..self }
+    }
+
+    /// The message of an event to the server.
+    pub(in crate::command) fn event(&self, arguments: &Value) -> String {
+        format!("42{}{arguments}", self.namespace)
     }
 
     /// Forgets the connection that was, and keeps the positions.
@@ -86,7 +103,10 @@ impl Client {
         }
     }
 
-    pub(super) fn handle_text(&mut self, text: &str) -> Result<Vec<Output>, ClientError> {
+    pub(in crate::command) fn handle_text(
+        &mut self,
+        text: &str,
+    ) -> Result<Vec<Output>, ClientError> {
         match Message::decode(text)? {
             Message::Open(open) => {
                 let Open {
@@ -97,7 +117,7 @@ impl Client {
                 let auth = self.auth.as_ref().map_or("", |auth| auth.get());
                 Ok(vec![
                     Output::Heartbeat(silence_max),
-                    Output::Send(format!("40{auth}")),
+                    Output::Send(format!("40{}{auth}", self.namespace)),
                 ])
             }
             Message::Ping(payload) => Ok(vec![Output::Send(Message::Pong(payload).encode())]),
@@ -112,7 +132,10 @@ impl Client {
         }
     }
 
-    pub(super) fn handle_binary(&mut self, bytes: &[u8]) -> Result<Vec<Output>, ClientError> {
+    pub(in crate::command) fn handle_binary(
+        &mut self,
+        bytes: &[u8],
+    ) -> Result<Vec<Output>, ClientError> {
         match self.decoder.decode_binary(Cow::Borrowed(bytes), &LIMITS)? {
             Some(packet) => self.handle_packet(packet),
             None => Ok(Vec::new()),
@@ -216,7 +239,7 @@ impl Client {
             Some(position) => json!(["subscribe", room, {"after": position}]),
             None => json!(["subscribe", room]),
         };
-        Output::Send(format!("42{index}{request}"))
+        Output::Send(format!("42{}{index}{request}", self.namespace))
     }
 }
 

@@ -14,7 +14,7 @@ use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 
-use self::client::{Client, Output};
+pub(super) use self::client::{Client, Output};
 use super::Failure;
 use super::address::Address;
 use super::dial::{Authorities, DialError, Dialer, Stream};
@@ -48,7 +48,7 @@ pub(crate) struct Listen {
 }
 
 /// Why a connection ended.
-enum End {
+pub(super) enum End {
     /// It can be made again.
     Lost(String),
     /// The server does not want this client.
@@ -140,7 +140,7 @@ async fn session(server: &Dialer, client: &mut Client, attempt: &mut u32) -> End
     }
 }
 
-async fn open(server: &Dialer) -> Result<WebSocketStream<Stream>, End> {
+pub(super) async fn open(server: &Dialer) -> Result<WebSocketStream<Stream>, End> {
     let stream = server.connect().await.map_err(|error| match error {
         error @ DialError::Untrusted { .. } => End::Untrusted(error),
         error => End::Lost(error.to_string()),
@@ -168,7 +168,7 @@ fn backoff(attempt: u32, chance: u8) -> Duration {
     wait.mul_f64(0.5 + f64::from(chance) / 256.0)
 }
 
-fn object(text: &str) -> Result<Box<RawValue>, String> {
+pub(super) fn object(text: &str) -> Result<Box<RawValue>, String> {
     let value: Box<RawValue> =
         serde_json::from_str(text).map_err(|error| format!("not JSON: {error}"))?;
     if value.get().starts_with('{') {
@@ -178,7 +178,7 @@ fn object(text: &str) -> Result<Box<RawValue>, String> {
     }
 }
 
-const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(20);
+pub(super) const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(20);
 const RECONNECT_WAIT: Duration = Duration::from_secs(1);
 const RECONNECT_WAIT_MAX: Duration = Duration::from_secs(5);
 const MESSAGE_LEN_MAX: usize = 16 * 1024 * 1024;
