@@ -184,4 +184,4 @@ async fn until(condition: impl Fn() -> bool) {
 
 const SAID: u32 = 200;
 const INTERVAL: Duration = Duration::from_millis(10);
-const DEADLINE: Duration = Duration::from_secs(60);
+const DEADLINE: Duration = Duration::from_mins(1);
