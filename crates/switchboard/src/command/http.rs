@@ -56,7 +56,7 @@ async fn exchange(
 ) -> Result<(StatusCode, String), Failure> {
     let (mut sender, connection) = http1::handshake(TokioIo::new(url.connect().await?)).await?;
     let exchange = async {
-        let response: Response<Incoming> = sender.send_request(request).await?;
+        let response: Response<Incoming> = sender.send_request(request).await.map_err(broken)?;
         let status = response.status();
         let body = Limited::new(response.into_body(), ANSWER_LEN_MAX)
             .collect()
@@ -73,9 +73,22 @@ async fn exchange(
     tokio::select! {
         answer = &mut exchange => answer,
         ended = connection => {
-            ended?;
+            ended.map_err(broken)?;
             exchange.await
         }
+    }
+}
+
+/// What came is no answer of HTTP, or none came whole.
+fn broken(error: hyper::Error) -> Failure {
+    let is_other = error.is_parse();
+    let failure = Failure::from(error);
+    if is_other {
+        failure.advise(
+            "is this the address of a Switchboard without TLS? One with TLS is asked with curl",
+        )
+    } else {
+        failure
     }
 }
 
@@ -110,7 +123,9 @@ impl From<Problem> for Failure {
 fn advice(status: StatusCode, problem: Option<&Problem>) -> Option<&'static str> {
     let known = problem.map(|problem| (&*problem.code, problem.field.as_deref()));
     match (status, known) {
-        (StatusCode::UNAUTHORIZED, _) => Some("the server does not know this API key"),
+        (StatusCode::UNAUTHORIZED, _) => Some(
+            "give a key that the server knows: `switchboard init` printed two, `switchboard producer create` makes more",
+        ),
         (StatusCode::FORBIDDEN, _) => Some("use an API key that is for this"),
         (StatusCode::NOT_FOUND, None) => Some("is this the address of a Switchboard?"),
         (_, Some(("unknown_producer", _))) => {
