@@ -1,10 +1,5 @@
 //! The contract is in docs/wire.md as it is in the catalogue.
 
-#![expect(
-    clippy::unwrap_used,
-    reason = "a page that lacks what is looked for fails the test"
-)]
-
 use std::fs;
 use std::path::Path;
 
