@@ -62,7 +62,7 @@ pub enum OpenError {
         commands: String,
     },
     /// The journal has another number of partitions than the settings.
-    #[error("the journal on redis has {found} partitions, not {expected}")]
+    #[error("the journal on redis was made with partitions = {found}, the settings say {expected}")]
     Partitions {
         /// What it has.
         found: u16,

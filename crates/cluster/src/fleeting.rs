@@ -220,6 +220,10 @@ async fn take(
         let Some((_, message)) = crate::reply::message(push) else {
             continue;
         };
+        // A node that starts tries whether it may say anything.
+        if message.is_empty() {
+            continue;
+        }
         let allowed = |(_, _, event): &(u64, u64, FleetingEvent)| {
             core.partitions.allow(&event.tenant, shard.partition)
         };

@@ -212,7 +212,8 @@ fn replay(args: &[&RawValue], catalogue: &Catalogue) -> Result<Wanted, Refused> 
     let options = args
         .first()
         .and_then(|raw| serde_json::from_str::<ReplayOptions<'_>>(raw.get()).ok());
-    let options = options.ok_or_else(|| refused("an object with `after`, `rooms` and `limit`"))?;
+    let options =
+        options.ok_or_else(|| refused("an object with `after`, and `rooms` and `limit` if any"))?;
     let limit = options.limit.unwrap_or(RECORDS_DEFAULT);
     if !(1..=RECORDS_MAX).contains(&limit) {
         return Err(refused("an object whose `limit` is from 1 to 10000"));

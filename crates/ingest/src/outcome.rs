@@ -39,13 +39,13 @@ pub enum Refusal {
     #[error(transparent)]
     Invalid(#[from] InvalidDraft),
     /// It names a tenant that is not its producer's.
-    #[error("the event is for another tenant than the API key")]
+    #[error("the tenant is not one that this producer speaks for")]
     OtherTenant,
     /// The tenant that it names cannot be one.
     #[error("the tenant is not valid: {0}")]
     InvalidTenant(InvalidId),
     /// Its producer publishes for any tenant, so the draft must say for which.
-    #[error("the API key is for all tenants, so `tenant` must name one")]
+    #[error("the producer speaks for all tenants, so `tenant` must name one")]
     TenantRequired,
     /// It is for every tenant and has no id. It goes to one partition after the other, so only a
     /// retry with the same id can finish what broke off and repeat nothing.

@@ -43,7 +43,7 @@ pub enum OpenError {
         supported: i64,
     },
     /// A tenant's partition follows from their number, so the number cannot change.
-    #[error("journal {} has {stored} partitions, not {wanted}", path.display())]
+    #[error("journal {} was made with partitions = {stored}, the settings say {wanted}", path.display())]
     OtherPartitions {
         /// The file.
         path: PathBuf,

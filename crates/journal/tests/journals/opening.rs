@@ -110,7 +110,7 @@ async fn the_number_of_partitions_is_fixed() {
         partitions: NonZeroU16::new(3).unwrap(),
         ..config
     };
-    refused(&other, "has 1 partitions, not 3");
+    refused(&other, "was made with partitions = 1, the settings say 3");
 }
 
 #[tokio::test]

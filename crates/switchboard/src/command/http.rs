@@ -126,7 +126,9 @@ impl From<Problem> for Failure {
 fn advice(status: StatusCode, problem: Option<&Problem>) -> Option<&'static str> {
     let known = problem.map(|problem| (&*problem.code, problem.field.as_deref()));
     match (status, known) {
-        (StatusCode::UNAUTHORIZED, _) => Some("the server does not know this API key"),
+        (StatusCode::UNAUTHORIZED, _) => Some(
+            "give a key that the server knows: `switchboard init` printed two, `switchboard producer create` makes more",
+        ),
         (StatusCode::FORBIDDEN, _) => Some("use an API key that is for this"),
         (StatusCode::NOT_FOUND, None) => Some("is this the address of a Switchboard?"),
         (_, Some(("unknown_producer", _))) => {

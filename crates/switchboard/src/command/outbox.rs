@@ -83,7 +83,13 @@ impl Init {
             })?;
             (settings.url, settings.ca)
         };
-        apply(&schema, address, ca.as_deref(), TIMEOUT).await?;
+        let applied = apply(&schema, address, ca.as_deref(), TIMEOUT).await;
+        // It tells its cause in words of its own.
+        applied.map_err(|error| {
+            Failure::new(error).advise(
+                "is --url, or outbox.url, the CRM's database and a role that may make tables?",
+            )
+        })?;
         say(format_args!("{} is there", schema.table))
     }
 }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use bytesize::ByteSize;
 use clap::Args;
 use serde_json::json;
-use switchboard_journal::tools::{self, Existing};
+use switchboard_journal::tools::{self, Existing, ToolError};
 
 use super::{Place, failed, progress};
 use crate::clock;
@@ -79,7 +79,7 @@ impl Restore {
         };
         let now = clock::now();
         let done = tools::restore(&self.source, &directory, existing, now, &mut progress());
-        let done = done.map_err(failed)?;
+        let done = done.map_err(not_restored)?;
         let aside = done.kept_aside.map(|path| path.display().to_string());
         if self.json {
             return say(json!({
@@ -98,4 +98,14 @@ impl Restore {
             None => Ok(()),
         }
     }
+}
+
+/// What is missing here is the source, and what is there is a journal.
+fn not_restored(error: ToolError) -> Failure {
+    let advice = match &error {
+        ToolError::NoJournal { .. } => "name a file that `switchboard journal backup` made",
+        ToolError::Exists { .. } => "--replace keeps the journal that is there aside",
+        _ => return failed(error),
+    };
+    Failure::from(error).advise(advice)
 }

@@ -93,7 +93,7 @@ impl Export {
             outcome => outcome?,
         }
         if damaged > 0 {
-            return Err(Failure::new(format!("{damaged} records are damaged"))
+            return Err(Failure::new(format!("damaged records: {damaged}"))
                 .advise("`switchboard journal verify` tells all that is wrong"));
         }
         Ok(())

@@ -66,7 +66,7 @@ impl Verify {
         }
         let count = verdict.findings.len() as u64 + verdict.left_out;
         if count > 0 {
-            let said = format!("{count} findings: what they name is not served");
+            let said = format!("findings: {count}; what they name is not served");
             return Err(Failure::new(said).advise(
                 "restore the last good backup with `switchboard journal restore` (docs/journal.md)",
             ));

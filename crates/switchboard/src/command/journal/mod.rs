@@ -63,14 +63,23 @@ impl Place {
         if let Some(directory) = &self.data {
             return Ok(directory.clone());
         }
-        match self.config.load(environment)?.journal.kind {
+        let settings = self.config.load(environment).map_err(|failure| {
+            if self.config.is_there() {
+                failure
+            } else {
+                failure
+                    .advise("name the journal with --data DIR, or the settings with --config FILE")
+            }
+        })?;
+        match settings.journal.kind {
             JournalKind::Disk(directory) => Ok(directory),
             JournalKind::Memory => Err(Failure::refused(
                 "journal.kind is \"memory\": there is nothing on disk",
             )),
             JournalKind::Redis(_) => Err(Failure::refused(
                 "journal.kind is \"redis\": these tools are for a journal on disk",
-            )),
+            )
+            .advise("copy what Redis keeps: docs/operations.md, \"Redis\"")),
         }
     }
 }
@@ -80,9 +89,7 @@ fn failed(error: ToolError) -> Failure {
     let advice = match &error {
         ToolError::NoJournal { .. } => "name its directory with --data DIR",
         ToolError::Older { .. } => "start `switchboard serve` once with this version",
-        ToolError::Exists { .. } => {
-            "name another file; `restore --replace` keeps the journal that is there aside"
-        }
+        ToolError::Exists { .. } => "name another file",
         ToolError::NoBackup { .. } => "`switchboard journal backup` makes one, also of it",
         ToolError::Damaged { .. } => "`switchboard journal verify` tells all that is wrong",
         ToolError::Open(OpenError::InUse { .. }) => "stop the server first",
