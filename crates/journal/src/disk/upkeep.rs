@@ -43,9 +43,14 @@ impl Writer {
     /// One slice of the retention.
     fn trim(&mut self, appended: usize) -> Result<(), StorageError> {
         let partitions = self.shared.partitions;
-        let Trimmed { ledger, buried } =
-            self.retention
-                .step(&mut self.connection, &self.ledger, partitions, appended)?;
+        let Trimmed {
+            ledger,
+            buried,
+            expired,
+        } = self
+            .retention
+            .step(&mut self.connection, &self.ledger, partitions, appended)?;
+        self.shared.families.apply(expired);
         self.keep(ledger);
         for (partition, offset) in buried {
             self.shared.rings[usize::from(partition.index())].bury(offset);
