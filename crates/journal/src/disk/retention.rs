@@ -178,7 +178,7 @@ impl Slice {
     ) -> Result<(Swept, Trimmed, bool), StorageError> {
         let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let mut ledger = before.clone();
-        let taken = self.choose(&transaction, partitions, before.bytes)?;
+        let taken = self.choose(&transaction, partitions, before)?;
         delete_records(&transaction, &taken)?;
         let expired = delete_values(&transaction, self.now)?;
         ledger.bytes = before.bytes.saturating_sub(taken.bytes);
@@ -211,14 +211,14 @@ impl Slice {
         &self,
         connection: &Connection,
         partitions: Partitions,
-        mut bytes: u64,
+        before: &Ledger,
     ) -> Result<Taken, StorageError> {
         let mut select = connection.prepare_cached(
             "SELECT seq, partition, offset, tenant, rooms, bytes, appended_at FROM record \
              ORDER BY seq LIMIT ?1",
         )?;
         let mut rows = select.query([row::stored(self.records_max)])?;
-        let mut taken = Taken::default();
+        let (mut taken, mut bytes) = (Taken::default(), before.bytes);
         while let Some(row) = rows.next()? {
             let appended_at = Timestamp::from_millis(row.get(6)?);
             let is_old = appended_at
@@ -229,7 +229,7 @@ impl Slice {
             }
             let size = row::number(row.get(5)?);
             bytes = bytes.saturating_sub(size);
-            taken.add(row, partitions, size)?;
+            taken.add(row, partitions, before, size)?;
         }
         Ok(taken)
     }
@@ -240,15 +240,21 @@ impl Taken {
         &mut self,
         row: &rusqlite::Row<'_>,
         partitions: Partitions,
+        before: &Ledger,
         size: u64,
     ) -> Result<(), StorageError> {
         self.seq = row.get(0)?;
         self.count += 1;
         self.bytes += size;
         let (partition, offset) = (row.get(1)?, row::offset(row.get(2)?));
-        self.floors.insert(partition, offset);
+        let known = known_partition(partitions, partition)?;
+        let floor = self.floors.insert(partition, offset);
+        let floor = floor.unwrap_or(before.partition(known).floor);
         let tenant: String = row.get(3)?;
-        check_owner(partitions, partition, &tenant, offset)?;
+        // What is next is so whatever became of its tenant, and is not kept for ever.
+        if offset != floor.next() {
+            check_owner(partitions, known, &tenant, offset)?;
+        }
         let text = row.get_ref(4)?.as_str().map_err(rusqlite::Error::from)?;
         // Rooms that cannot be read leave index entries behind, but never stop the retention.
         for room in row::parse_rooms(text).unwrap_or_default() {
@@ -331,12 +337,12 @@ pub(super) fn known_partition(
 /// A row that was altered must not move the floor of a partition that is not its tenant's.
 fn check_owner(
     partitions: Partitions,
-    partition: i64,
+    partition: Partition,
     tenant: &str,
     offset: Offset,
 ) -> Result<(), StorageError> {
-    let known = known_partition(partitions, partition)?;
-    let owns = TenantId::from_stored(tenant).is_ok_and(|tenant| partitions.allow(&tenant, known));
+    let owns =
+        TenantId::from_stored(tenant).is_ok_and(|tenant| partitions.allow(&tenant, partition));
     owns.then_some(()).ok_or_else(|| {
         let reason = format!("record {offset} of partition {partition} is not as written");
         StorageError::Damaged(reason)
