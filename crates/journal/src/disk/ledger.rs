@@ -70,7 +70,7 @@ impl Ledger {
             let first = first.query_row(place, |row| row.get(0).map(row::offset));
             let last = last.query_row(place, |row| row.get(0).map(row::offset));
             let held = first.optional()?.zip(last.optional()?);
-            let (first, last) = held.unwrap_or((floor.next(), *floor));
+            let (first, last) = held.unwrap_or_else(|| (floor.next(), *floor));
             if (first, last) != (floor.next(), *head) {
                 let (from, to) = (floor.next(), head);
                 let reason =

@@ -249,7 +249,7 @@ impl Taken {
         let (partition, offset) = (row.get(1)?, row::offset(row.get(2)?));
         let known = known_partition(partitions, partition)?;
         let floor = self.floors.insert(partition, offset);
-        let floor = floor.unwrap_or(before.partition(known).floor);
+        let floor = floor.unwrap_or_else(|| before.partition(known).floor);
         let tenant: String = row.get(3)?;
         // What is next is so whatever became of its tenant, and is not kept for ever.
         if offset != floor.next() {
