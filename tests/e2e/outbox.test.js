@@ -81,6 +81,19 @@ describe('a table that Switchboard takes from', async () => {
     late.close();
   });
 
+  test('a row of a time that never comes holds up nobody', async () => {
+    const client = await server.connect({ rooms: ['campaign:never'] });
+    await client.subscribe('campaign:never');
+
+    const { event, data } = numbered('never', 1);
+    const values = `'acme', '${event}', '${JSON.stringify(data)}', 'infinity'`;
+    await postgres.run(`insert into switchboard_outbox (tenant, event, data, created_at) values (${values})`);
+    await postgres.run(insert(numbered('never', 2)));
+    await client.next('campaign:progress', ({ n }) => n === 2);
+
+    client.close();
+  });
+
   test('rooms, ids and tenants are those of a draft', async () => {
     const acme = await server.connect({ tenant: 'acme', rooms: ['contact:1', 'contact:2', 'contact:3'] });
     const globex = await server.connect({ tenant: 'globex', rooms: ['contact:1'] });

@@ -263,7 +263,8 @@ fn with_names(template: &str, table: &Table, channel: &Channel) -> String {
         .replace("{channel}", &channel.quoted())
 }
 
-/// From tenant to tenant along the index, whatever waits for each.
+/// From tenant to tenant along the index, whatever waits for each. A row may be of an infinite time,
+/// of which there is no age.
 const HEADS: &str = "
 WITH RECURSIVE heads AS (
   (SELECT tenant, created_at FROM {table}
@@ -276,7 +277,8 @@ WITH RECURSIVE heads AS (
       ORDER BY waiting.tenant, waiting.seq LIMIT 1) AS next
 )
 SELECT head.tenant,
-    extract(epoch FROM clock_timestamp() - head.created_at)::float8,
+    CASE WHEN isfinite(head.created_at)
+      THEN extract(epoch FROM clock_timestamp() - head.created_at)::float8 END,
     coalesce(lease.holder <> $1 AND lease.expires_at > clock_timestamp(), false)
   FROM (SELECT * FROM heads LIMIT $3) AS head
   LEFT JOIN {leases} AS lease ON lease.tenant = head.tenant";

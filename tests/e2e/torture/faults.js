@@ -2,6 +2,8 @@
 /** What is done to a server: each fault is one round, drawn from the seed. */
 import { until } from '../harness/until.js';
 
+import { damage } from './damage.js';
+
 /** @typedef {import('./world.js').World} World */
 
 /**
@@ -43,6 +45,20 @@ export const FAULTS = {
       world.control.tearsWrite(1 + world.below(60));
       await died(world);
       world.control.tearsWrite(0);
+      await world.server.start();
+    },
+  },
+  damage: {
+    says: 'a file of the journal is cut, or a bit of it flips, while the server is down',
+    rounds: 80,
+    short: 3,
+    async round(world) {
+      await world.answers(world.below(ANSWERS_MAX));
+      // With or without a log beside the file.
+      if (world.next() < 0.5) await world.server.kill();
+      else await world.server.terminate();
+      // To a copy: what the listeners are told goes on as if nothing had happened.
+      world.ledger.faults.push(...(await damage(world)));
       await world.server.start();
     },
   },

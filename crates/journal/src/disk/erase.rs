@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rusqlite::{Connection, OptionalExtension};
-use switchboard_event::{Offset, TenantId};
+use switchboard_event::{Event, Offset, TenantId};
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use tokio::time::sleep;
 
@@ -210,8 +210,12 @@ impl Erasing {
         let entries = select.query_map(bounds, |row| Ok((row.get(0)?, row.get(1)?)))?;
         let entries: Vec<(i64, i64)> = entries.collect::<Result<_, _>>()?;
         let mut taken = Taken::default();
+        let partitions = self.shared.partitions;
+        // An index that was altered must not lead to somebody else's record.
+        let is_of_room =
+            |event: &Event| event.tenant() == tenant && event.audience().rooms.contains(room);
         for (_, seq) in &entries {
-            let Some(buried) = bury(connection, self.shared.partitions, *seq, table.ledger)? else {
+            let Some(buried) = bury(connection, partitions, *seq, table.ledger, is_of_room)? else {
                 continue;
             };
             for companion in buried.event.iter().flat_map(companions) {

@@ -1,4 +1,4 @@
-use rusqlite::Connection;
+use rusqlite::{Connection, OptionalExtension};
 use switchboard_event::Offset;
 
 use crate::Partition;
@@ -55,6 +55,30 @@ impl Ledger {
             sessions,
             commit,
         })
+    }
+
+    /// Proves that the partitions end where they say, which two looks at an index tell: from a wrong
+    /// end on, records would be hidden or their offsets given again.
+    pub(super) fn prove(&self, connection: &Connection) -> Result<(), StorageError> {
+        let mut first = connection
+            .prepare("SELECT offset FROM record WHERE partition = ?1 ORDER BY offset LIMIT 1")?;
+        let mut last = connection.prepare(
+            "SELECT offset FROM record WHERE partition = ?1 ORDER BY offset DESC LIMIT 1",
+        )?;
+        for (id, Extremes { floor, head }) in self.reaches.iter().enumerate() {
+            let place = [row::stored(id)];
+            let first = first.query_row(place, |row| row.get(0).map(row::offset));
+            let last = last.query_row(place, |row| row.get(0).map(row::offset));
+            let held = first.optional()?.zip(last.optional()?);
+            let (first, last) = held.unwrap_or_else(|| (floor.next(), *floor));
+            if (first, last) != (floor.next(), *head) {
+                let (from, to) = (floor.next(), head);
+                let reason =
+                    format!("partition {id} holds offsets {first} to {last}, not {from} to {to}");
+                return Err(StorageError::Damaged(reason));
+            }
+        }
+        Ok(())
     }
 
     /// Writes what differs from `before`.

@@ -144,6 +144,7 @@ impl DiskJournal {
     /// Blocks on the disk; meant for the start of a program.
     pub fn open(config: &DiskConfig) -> Result<Self, OpenError> {
         let place = Place::take(&config.path)?;
+        place.refuse_emptied()?;
         let partitions = Partitions::new(config.partitions);
         let fresh_epoch = fresh_epoch(config)?;
         let (mut connection, mut identity) =
@@ -153,6 +154,7 @@ impl DiskJournal {
             OpenError::Damaged { path, reason }
         };
         let ledger = ledger::Ledger::load(&connection).map_err(damaged)?;
+        ledger.prove(&connection).map_err(damaged)?;
         let unmarked = |error| OpenError::io(&place.mark, &error);
         let (mut mark, noted) = Mark::open(&place.mark).map_err(unmarked)?;
         let reached = identity.reached(&ledger);

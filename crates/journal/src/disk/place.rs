@@ -1,10 +1,11 @@
 //! The directory of a journal: made, proved to be usable, and held.
 
-use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
+use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::disk::OpenError;
+use crate::disk::mark::Mark;
 
 /// A journal's directory, held by this process until it is dropped.
 ///
@@ -48,6 +49,19 @@ impl Place {
             reserve: directory.join(RESERVE_NAME),
             mark: directory.join(MARK_NAME),
             _lock: lock,
+        })
+    }
+
+    /// An error if the file is empty and the mark beside it tells that it was not: SQLite would take
+    /// the log for that of another file, and delete it.
+    pub(super) fn refuse_emptied(&self) -> Result<(), OpenError> {
+        let found = fs::metadata(&self.file).map_err(|error| OpenError::io(&self.file, &error))?;
+        if found.len() > 0 || Mark::look(&self.mark).is_none() {
+            return Ok(());
+        }
+        Err(OpenError::Damaged {
+            path: self.file.clone(),
+            reason: "it is empty, and was not".to_owned(),
         })
     }
 }

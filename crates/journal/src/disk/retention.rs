@@ -5,13 +5,14 @@ use std::time::{Duration, Instant};
 use rusqlite::{Connection, TransactionBehavior};
 use switchboard_event::{Offset, Room, TenantId, Timestamp};
 
+use crate::disk::families::Changed;
 use crate::disk::kinds::{Kinds, Swept};
 use crate::disk::ledger::Ledger;
 use crate::disk::schema::{Synchronous, set_synchronous};
 use crate::disk::scrub::give_back;
 use crate::disk::session::Table;
 use crate::disk::{DiskConfig, StorageError, row};
-use crate::{Partition, Partitions};
+use crate::{Key, Partition, Partitions};
 
 /// Takes what is too old or too much, in slices between the groups of appends.
 ///
@@ -104,8 +105,11 @@ impl Retention {
         appended: usize,
     ) -> Result<Trimmed, StorageError> {
         let Some(now) = self.now() else {
-            let (ledger, buried) = (ledger.clone(), Vec::new());
-            return Ok(Trimmed { ledger, buried });
+            return Ok(Trimmed {
+                ledger: ledger.clone(),
+                buried: Vec::new(),
+                expired: Vec::new(),
+            });
         };
         self.checked = Some(now);
         // If this step fails, the next one waits for its interval.
@@ -125,13 +129,13 @@ impl Retention {
         let outcome = slice.take(connection, ledger, partitions, &self.kinds);
         // Appends never run in the other mode, so this is done before anything else is looked at.
         set_synchronous(connection, Synchronous::Full)?;
-        let (ledger, swept, more) = outcome?;
+        let (swept, trimmed, more) = outcome?;
         self.kinds.keep(&swept);
         if more {
             self.pace = Pace::Trimming;
         }
         let buried = swept.buried;
-        Ok(Trimmed { ledger, buried })
+        Ok(Trimmed { buried, ..trimmed })
     }
 }
 
@@ -141,6 +145,8 @@ pub(super) struct Trimmed {
     pub(super) ledger: Ledger,
     /// Records whose payloads went before them.
     pub(super) buried: Vec<(Partition, Offset)>,
+    /// Values that are gone.
+    pub(super) expired: Vec<Changed>,
 }
 
 struct Slice {
@@ -169,10 +175,10 @@ impl Slice {
         before: &Ledger,
         partitions: Partitions,
         kinds: &Kinds,
-    ) -> Result<(Ledger, Swept, bool), StorageError> {
+    ) -> Result<(Swept, Trimmed, bool), StorageError> {
         let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let mut ledger = before.clone();
-        let taken = self.choose(&transaction, partitions, before.bytes)?;
+        let taken = self.choose(&transaction, partitions, before)?;
         delete_records(&transaction, &taken)?;
         let expired = delete_values(&transaction, self.now)?;
         ledger.bytes = before.bytes.saturating_sub(taken.bytes);
@@ -189,10 +195,15 @@ impl Slice {
         let swept = kinds.sweep(&transaction, partitions, self.now, &mut ledger)?;
         ledger.store(&transaction, before)?;
         transaction.commit()?;
-        let is_full = taken.count == self.records_max || expired == VALUES_MAX;
+        let is_full = taken.count == self.records_max || expired.len() == VALUES_MAX;
         let more = is_full || more_sessions || swept.more;
         let shrinking = !more && shrink(connection)?;
-        Ok((ledger, swept, more || shrinking))
+        let trimmed = Trimmed {
+            ledger,
+            buried: Vec::new(),
+            expired,
+        };
+        Ok((swept, trimmed, more || shrinking))
     }
 
     /// The oldest records that are over the limits.
@@ -200,14 +211,14 @@ impl Slice {
         &self,
         connection: &Connection,
         partitions: Partitions,
-        mut bytes: u64,
+        before: &Ledger,
     ) -> Result<Taken, StorageError> {
         let mut select = connection.prepare_cached(
             "SELECT seq, partition, offset, tenant, rooms, bytes, appended_at FROM record \
              ORDER BY seq LIMIT ?1",
         )?;
         let mut rows = select.query([row::stored(self.records_max)])?;
-        let mut taken = Taken::default();
+        let (mut taken, mut bytes) = (Taken::default(), before.bytes);
         while let Some(row) = rows.next()? {
             let appended_at = Timestamp::from_millis(row.get(6)?);
             let is_old = appended_at
@@ -218,7 +229,7 @@ impl Slice {
             }
             let size = row::number(row.get(5)?);
             bytes = bytes.saturating_sub(size);
-            taken.add(row, partitions, size)?;
+            taken.add(row, partitions, before, size)?;
         }
         Ok(taken)
     }
@@ -229,15 +240,21 @@ impl Taken {
         &mut self,
         row: &rusqlite::Row<'_>,
         partitions: Partitions,
+        before: &Ledger,
         size: u64,
     ) -> Result<(), StorageError> {
         self.seq = row.get(0)?;
         self.count += 1;
         self.bytes += size;
         let (partition, offset) = (row.get(1)?, row::offset(row.get(2)?));
-        self.floors.insert(partition, offset);
+        let known = known_partition(partitions, partition)?;
+        let floor = self.floors.insert(partition, offset);
+        let floor = floor.unwrap_or_else(|| before.partition(known).floor);
         let tenant: String = row.get(3)?;
-        check_owner(partitions, partition, &tenant, offset)?;
+        // What is next is so whatever became of its tenant, and is not kept for ever.
+        if offset != floor.next() {
+            check_owner(partitions, known, &tenant, offset)?;
+        }
         let text = row.get_ref(4)?.as_str().map_err(rusqlite::Error::from)?;
         // Rooms that cannot be read leave index entries behind, but never stop the retention.
         for room in row::parse_rooms(text).unwrap_or_default() {
@@ -270,13 +287,27 @@ fn delete_records(connection: &Connection, taken: &Taken) -> Result<(), StorageE
     Ok(())
 }
 
-/// Forgets values whose time is over. They counted as absent already.
-fn delete_values(connection: &Connection, now: Timestamp) -> Result<usize, StorageError> {
+/// Forgets values whose time is over. They counted as absent already, unless a clock goes back.
+fn delete_values(connection: &Connection, now: Timestamp) -> Result<Vec<Changed>, StorageError> {
     let mut delete = connection.prepare_cached(
         "DELETE FROM state WHERE (tenant, key) IN \
-         (SELECT tenant, key FROM state WHERE expires_at <= ?1 ORDER BY expires_at LIMIT ?2)",
+         (SELECT tenant, key FROM state WHERE expires_at <= ?1 ORDER BY expires_at LIMIT ?2) \
+         RETURNING tenant, key",
     )?;
-    Ok(delete.execute((now.as_millis(), row::stored(VALUES_MAX)))?)
+    let mut rows = delete.query((now.as_millis(), row::stored(VALUES_MAX)))?;
+    let mut deleted = Vec::new();
+    while let Some(row) = rows.next()? {
+        deleted.push((row.get::<_, String>(0)?, row.get::<_, String>(1)?));
+    }
+    // What cannot be read was never known of.
+    let changed = |(tenant, key): (String, String)| {
+        Some(Changed {
+            tenant: TenantId::from_stored(&tenant).ok()?,
+            key: key.parse::<Key>().ok()?,
+            value: None,
+        })
+    };
+    Ok(deleted.into_iter().filter_map(changed).collect())
 }
 
 /// Gives some pages back to the file system if much of the file is unused. Answers whether there
@@ -306,12 +337,12 @@ pub(super) fn known_partition(
 /// A row that was altered must not move the floor of a partition that is not its tenant's.
 fn check_owner(
     partitions: Partitions,
-    partition: i64,
+    partition: Partition,
     tenant: &str,
     offset: Offset,
 ) -> Result<(), StorageError> {
-    let known = known_partition(partitions, partition)?;
-    let owns = TenantId::from_stored(tenant).is_ok_and(|tenant| partitions.allow(&tenant, known));
+    let owns =
+        TenantId::from_stored(tenant).is_ok_and(|tenant| partitions.allow(&tenant, partition));
     owns.then_some(()).ok_or_else(|| {
         let reason = format!("record {offset} of partition {partition} is not as written");
         StorageError::Damaged(reason)

@@ -17,14 +17,17 @@ pub(super) struct Buried {
     pub(super) event: Option<Event>,
 }
 
-/// Puts its tombstone in the place of the record in row `seq`; `None` if that is one already.
+/// Puts its tombstone in the place of the record in row `seq`; `None` if that is one already, or if
+/// there is no such row: an index that was altered leads nowhere, and then there is nothing to take.
 ///
-/// What is damaged is emptied too, and stays damaged: nobody can say whose it was.
+/// What is damaged is emptied too, and stays damaged: nobody can say whose it was. What can be read
+/// and is not meant stays.
 pub(super) fn bury(
     connection: &Connection,
     partitions: Partitions,
     seq: i64,
     ledger: &mut Ledger,
+    is_meant: impl Fn(&Event) -> bool,
 ) -> Result<Option<Buried>, StorageError> {
     let mut select = connection.prepare_cached(concat!(
         "SELECT ",
@@ -33,15 +36,15 @@ pub(super) fn bury(
     ))?;
     let mut rows = select.query([seq])?;
     let Some(found) = rows.next()? else {
-        let reason = format!("row {seq} of the records is missing");
-        return Err(StorageError::Damaged(reason));
+        return Ok(None);
     };
     let (offset, partition) = (row::offset(found.get(0)?), found.get(11)?);
     let partition = retention::known_partition(partitions, partition)?;
     let bytes = row::number(found.get(13)?);
     let event = readable(found);
     drop(rows);
-    if event.as_ref().is_some_and(Event::is_tombstone) {
+    let stays = |event: &Event| event.is_tombstone() || !is_meant(event);
+    if event.as_ref().is_some_and(stays) {
         return Ok(None);
     }
     match &event {

@@ -36,16 +36,21 @@ impl Writer {
         if let Err(error) = self.trim(appended) {
             // Not a reason to refuse appends: they find out for themselves.
             warn!(%error, "retention failed");
-            self.in_doubt = true;
+            self.in_doubt = !error.is_of_a_row();
         }
     }
 
     /// One slice of the retention.
     fn trim(&mut self, appended: usize) -> Result<(), StorageError> {
         let partitions = self.shared.partitions;
-        let Trimmed { ledger, buried } =
-            self.retention
-                .step(&mut self.connection, &self.ledger, partitions, appended)?;
+        let Trimmed {
+            ledger,
+            buried,
+            expired,
+        } = self
+            .retention
+            .step(&mut self.connection, &self.ledger, partitions, appended)?;
+        self.shared.families.apply(expired);
         self.keep(ledger);
         for (partition, offset) in buried {
             self.shared.rings[usize::from(partition.index())].bury(offset);
@@ -97,9 +102,14 @@ impl Writer {
     /// Makes the log short, and takes what is past the retention out of the file.
     fn make_room(&mut self) -> Result<(), StorageError> {
         shorten(&self.connection)?;
-        if let Err(error) = self.trim(0) {
-            self.in_doubt = true;
-            return Err(error);
+        match self.trim(0) {
+            // The disk works, and what is damaged is told.
+            Err(error) if error.is_of_a_row() => warn!(%error, "retention failed"),
+            Err(error) => {
+                self.in_doubt = true;
+                return Err(error);
+            }
+            Ok(()) => {}
         }
         // What was freed is given back by this.
         shorten(&self.connection)?;

@@ -332,6 +332,61 @@ async fn what_was_asked_for_once_is_known_without_the_disk_and_follows_every_app
     journal.close().await;
 }
 
+#[tokio::test]
+async fn a_record_whose_tenant_was_altered_is_not_kept_for_ever() {
+    let directory = tempfile::tempdir().unwrap();
+    let journal = DiskJournal::open(&config(directory.path())).unwrap();
+    let events = ["a", "b"].map(event);
+    append(&journal, events.into(), Vec::new()).await.unwrap();
+    let beside = rusqlite::Connection::open(directory.path().join("journal.db")).unwrap();
+    let sql = "UPDATE record SET tenant = 'no body' WHERE offset = 1";
+    assert_eq!(beside.execute(sql, []).unwrap(), 1);
+    drop(beside);
+
+    for days in [2, 3] {
+        let later = now().checked_add(Duration::from_hours(24 * days)).unwrap();
+        let batch = batch(vec![event(&days.to_string())], Vec::new());
+        journal.append(batch, later).await.unwrap();
+    }
+    journal.close().await;
+
+    let floor = count(directory.path(), "SELECT floor FROM partition");
+    assert!(floor >= 2, "{floor}");
+}
+
+#[tokio::test]
+async fn what_expired_and_left_the_file_is_not_back_when_the_clock_goes_back() {
+    let directory = tempfile::tempdir().unwrap();
+    let journal = DiskJournal::open(&config(directory.path())).unwrap();
+    let later = |minutes| now().checked_add(Duration::from_mins(minutes));
+    append(&journal, Vec::new(), vec![put("qr:1", "code", later(1))])
+        .await
+        .unwrap();
+    assert!(value(&journal, "qr:1").await.is_some());
+    for minutes in [2, 3] {
+        let batch = batch(vec![event(&minutes.to_string())], Vec::new());
+        journal
+            .append(batch, later(minutes).unwrap())
+            .await
+            .unwrap();
+    }
+    assert_eq!(count(directory.path(), "SELECT count(*) FROM state"), 0);
+
+    // Asked for at a time at which it had not expired.
+    let found = value(&journal, "qr:1").await;
+
+    assert!(
+        found.is_none(),
+        "what is said of it is what an append finds"
+    );
+    let anew = put("qr:1", "another", later(1));
+    assert_eq!(
+        append(&journal, Vec::new(), vec![anew]).await,
+        Ok(Vec::new())
+    );
+    journal.close().await;
+}
+
 const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
 
 pub(crate) fn config(path: &Path) -> DiskConfig {

@@ -7,7 +7,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use switchboard_event::{Event, EventParts};
 use switchboard_journal::{
-    Batch, Change, DiskConfig, DiskJournal, Expect, Journal, KindRetention, TenantRoom, tools,
+    Batch, Change, DiskConfig, DiskJournal, Expect, Health, Journal, KindRetention, TenantRoom,
+    tools,
 };
 
 use crate::disk::{acme, append, config, event, huge, key, now, partition, read, sized};
@@ -54,6 +55,30 @@ async fn what_was_erased_is_in_no_file() {
     assert_eq!(read(&journal, 0).await.len(), 200);
     journal.close().await;
     assert!(!is_in_a_file(directory.path(), SECRET));
+}
+
+#[tokio::test]
+async fn an_index_that_was_altered_leads_an_erasure_to_nobody_else_and_fails_nobody() {
+    let directory = tempfile::tempdir().unwrap();
+    let journal = DiskJournal::open(&config(directory.path())).unwrap();
+    for number in 0..3 {
+        let events = vec![of_other(number), of_person(number)];
+        append(&journal, events, Vec::new()).await.unwrap();
+    }
+    // The first entry of the person leads to nothing, and the second one to what another was told.
+    let beside = rusqlite::Connection::open(directory.path().join("journal.db")).unwrap();
+    for (seq, altered) in [(2, 99), (4, 3)] {
+        let sql = "UPDATE room_record SET seq = ?2 WHERE seq = ?1";
+        assert!(beside.execute(sql, [seq, altered]).unwrap() > 0);
+    }
+    drop(beside);
+
+    let erased = journal.erase(&person()).await.unwrap();
+
+    assert_eq!(erased.records, 1);
+    assert_eq!(read(&journal, 0).await.len(), 3);
+    assert_eq!(journal.health(), Health::Ready);
+    journal.close().await;
 }
 
 #[tokio::test]

@@ -126,6 +126,51 @@ async fn a_file_that_was_never_finished_is_begun_anew() {
     journal.close().await;
 }
 
+#[tokio::test]
+async fn a_file_that_was_emptied_is_not_begun_anew() {
+    let directory = tempfile::tempdir().unwrap();
+    let config = config(directory.path());
+    let journal = DiskJournal::open(&config).unwrap();
+    append(&journal, vec![event("a")], Vec::new())
+        .await
+        .unwrap();
+    let copy = tempfile::tempdir().unwrap();
+    for name in ["journal.db-wal", "journal.mark"] {
+        fs::copy(directory.path().join(name), copy.path().join(name)).unwrap();
+    }
+    journal.close().await;
+    fs::write(copy.path().join("journal.db"), "").unwrap();
+
+    let emptied = crate::disk::config(copy.path());
+    refused(&emptied, "is damaged: it is empty, and was not");
+
+    let log = fs::metadata(copy.path().join("journal.db-wal")).unwrap();
+    assert!(log.len() > 0, "what can be rescued is still there");
+}
+
+#[tokio::test]
+async fn a_partition_that_does_not_end_where_it_says_is_not_opened() {
+    let directory = tempfile::tempdir().unwrap();
+    let config = config(directory.path());
+    let journal = DiskJournal::open(&config).unwrap();
+    let events = ["a", "b", "c"].map(event);
+    append(&journal, events.into(), Vec::new()).await.unwrap();
+    journal.close().await;
+
+    for (floor, head) in [(0, 2), (0, 7), (1, 3), (3, 3)] {
+        let file = rusqlite::Connection::open(directory.path().join("journal.db")).unwrap();
+        let sql = "UPDATE partition SET floor = ?1, head = ?2";
+        file.execute(sql, [floor, head]).unwrap();
+        drop(file);
+
+        let first = floor + 1;
+        refused(
+            &config,
+            &format!("partition 0 holds offsets 1 to 3, not {first} to {head}"),
+        );
+    }
+}
+
 #[cfg(unix)]
 #[tokio::test]
 async fn only_the_owner_can_look_into_a_journal() {

@@ -70,9 +70,10 @@ pub fn restore(
         for name in ["-wal", "-shm"] {
             remove(&beside(&place.file, name))?;
         }
-        remove(&directory.join(MARK_NAME))?;
         fs::rename(&copy, &place.file)?;
         sync_directories(directory)?;
+        // Last: without its log the old file is behind the mark, and a start in between says so.
+        remove(&directory.join(MARK_NAME))?;
         Ok(kept_aside.map(|()| aside))
     };
     let kept_aside = put().map_err(|error| ToolError::io(directory, &error))?;
