@@ -8,8 +8,8 @@ use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
 use axum::{Json, Router};
 use http::{HeaderMap, StatusCode};
-use serde::Serialize;
 
+use crate::nodes::ConnectionStats;
 use crate::readiness::{Readiness, Status};
 
 /// What the routes ask. Each question is answered at once, without waiting.
@@ -20,7 +20,7 @@ pub trait Vitals: Send + Sync + 'static {
     fn journal(&self) -> Result<(), String>;
     /// What else cannot be had, if anything.
     fn degraded(&self) -> Option<String>;
-    /// Who is connected to this node.
+    /// Who is connected, to all nodes and to each.
     fn stats(&self) -> ConnectionStats;
     /// Whether these headers, which come from there, hold an API key; if not, the answer to give.
     #[expect(
@@ -28,19 +28,6 @@ pub trait Vitals: Send + Sync + 'static {
         reason = "axum's own response, made once per refusal"
     )]
     fn authorize(&self, client: Option<SocketAddr>, headers: &HeaderMap) -> Result<(), Response>;
-}
-
-/// Who is connected to one node.
-#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
-pub struct ConnectionStats {
-    /// Sockets that are connected.
-    pub connected: usize,
-    /// Rooms that somebody is in.
-    pub rooms: usize,
-    /// Different users.
-    pub users: usize,
-    /// The node that counted.
-    pub node: String,
 }
 
 /// The routes, answering from `vitals`.
@@ -118,6 +105,8 @@ mod tests {
                 rooms: 3,
                 users: 1,
                 node: "n1".to_owned(),
+                complete: true,
+                nodes: Vec::new(),
             }
         }
 
@@ -208,7 +197,7 @@ mod tests {
             "/v1/stats",
             Some("Bearer k"),
             StatusCode::OK,
-            r#"{"connected":2,"rooms":3,"users":1,"node":"n1"}"#,
+            r#"{"connected":2,"rooms":3,"users":1,"node":"n1","complete":true,"nodes":[]}"#,
         )
         .await;
     }

@@ -1,6 +1,7 @@
 //! Opens what a server stands on: what blocks does so on a thread that may.
 
 use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use switchboard_bridge::Bridge;
@@ -8,6 +9,7 @@ use switchboard_engine::Listener;
 use switchboard_event::{Catalogue, Clock};
 use switchboard_gateway::{Access, Ports};
 use switchboard_ingest::{Ingest, KeysUnreadable, Parts};
+use switchboard_journal::{Holder, Journal, ReadError};
 use switchboard_outbox::{Outbox, STOP_TIMEOUT};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -15,6 +17,8 @@ use tokio::task::{JoinSet, spawn_blocking};
 use tokio::time::timeout;
 use tracing::warn;
 
+use crate::nodes::{Meeting, Nodes, Own};
+use crate::random::{self, NodeId};
 use crate::server::StartError;
 use crate::settings::{Policy, Settings};
 use crate::tls::{Certificate, CertificateError};
@@ -50,6 +54,42 @@ pub(crate) fn follow(ingest: Ingest) -> JoinSet<()> {
     following
 }
 
+/// As whom `node` takes rows from an outbox.
+pub(crate) async fn outbox_holder(
+    settings: &Settings,
+    journal: &dyn Journal,
+    node: &NodeId,
+) -> Result<String, ReadError> {
+    let first = journal.partitions().all().next();
+    let first = first.expect("there is a partition, because their number is not 0");
+    let epoch = journal.head(first).await?.epoch;
+    Ok(wiring::outbox_holder(&settings.journal, epoch, node))
+}
+
+/// This node among those that share its journal.
+pub(crate) fn nodes(
+    settings: &Settings,
+    id: NodeId,
+    address: SocketAddr,
+    ports: &Ports,
+    clock: &Clock,
+) -> io::Result<Nodes> {
+    let meeting = if wiring::is_shared(&settings.journal) {
+        let holder = Holder::new(u64::from_be_bytes(random::bytes()?));
+        let leases = Arc::clone(&ports.leases);
+        Some(Meeting::new(&*ports.journal, leases, holder))
+    } else {
+        None
+    };
+    let own = Own {
+        id,
+        name: settings.server.name.clone(),
+        address,
+        started_at: clock.now(),
+    };
+    Ok(Nodes::new(own, meeting, clock.clone()))
+}
+
 /// Who takes rows from the outbox, and what Node servers say; ends when it is dropped.
 pub(crate) struct Taking {
     stop: watch::Sender<()>,
@@ -57,13 +97,13 @@ pub(crate) struct Taking {
 }
 
 impl Taking {
-    /// Begins to take, if there is anything to take from.
-    pub(crate) async fn begin(
-        settings: &Settings,
+    /// Begins to take as `holder`, if there is anything to take from.
+    pub(crate) fn begin(
         outbox: Option<Outbox>,
         bridge: Option<Bridge>,
         parts: switchboard_bridge::Parts,
-    ) -> Result<Self, StartError> {
+        holder: String,
+    ) -> Self {
         let (stop, stopped) = watch::channel(());
         let stopped = || {
             let mut stopped = stopped.clone();
@@ -73,16 +113,13 @@ impl Taking {
             }
         };
         let mut tasks = JoinSet::new();
-        let partitions = parts.journal.partitions();
-        if let (Some(outbox), Some(first)) = (outbox, partitions.all().next()) {
-            let epoch = parts.journal.head(first).await?.epoch;
-            let holder = wiring::outbox_holder(&settings.journal, epoch)?;
+        if let Some(outbox) = outbox {
             tasks.spawn(outbox.run(parts.ingest.clone(), holder, stopped()));
         }
         if let Some(bridge) = bridge {
             tasks.spawn(bridge.run(parts, stopped()));
         }
-        Ok(Self { stop, tasks })
+        Self { stop, tasks }
     }
 
     /// Takes no more, and leaves what waits to other nodes.
