@@ -141,7 +141,8 @@ fn the_limits_of_bodies_are_those_of_the_settings() {
 async fn only_a_bearer_of_an_api_key_is_authorized() {
     let hash = switchboard_ingest::KeyHash::of("sb_key");
     let server = start(&format!(
-        "[[producers]]\nname = \"crm\"\ntenant = \"*\"\nkey_sha256 = \"{hash}\""
+        "[[producers]]\nname = \"crm\"\ntenant = \"*\"\nkey_sha256 = \"{hash}\"\n\
+         scopes = [\"read\"]"
     ))
     .await;
     let authorize = |value: &str| {
