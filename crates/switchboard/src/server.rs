@@ -13,7 +13,7 @@ use switchboard_event::{
 };
 use switchboard_gateway::{Access, Authenticator, Gateway, InvalidAuth};
 use switchboard_ingest::{
-    Ingest, KeysUnreadable, Problem, PublishError, Published, Refused, Scope, Unavailable,
+    Ingest, KeysUnreadable, Problem, PublishError, Published, Reach, Refused, Scope, Unavailable,
 };
 use switchboard_journal::{Health, Journal, ReadError};
 use switchboard_outbox::Outbox;
@@ -360,11 +360,17 @@ impl Vitals for Shared {
         self.nodes.stats(self.headcount())
     }
 
-    fn authorize(&self, client: Option<SocketAddr>, headers: &HeaderMap) -> Result<(), Response> {
+    fn authorize(
+        &self,
+        client: Option<SocketAddr>,
+        headers: &HeaderMap,
+    ) -> Result<Reach, Response> {
         let producer = self.ingest.producer(client, headers);
-        producer
-            .and_then(|producer| producer.require(Scope::Read))
-            .map_err(Problem::into_response)
+        let reach = producer.and_then(|producer| {
+            producer.require(Scope::Read)?;
+            Ok(producer.reach().clone())
+        });
+        reach.map_err(Problem::into_response)
     }
 }
 

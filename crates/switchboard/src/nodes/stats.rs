@@ -19,6 +19,7 @@ pub struct ConnectionStats {
     /// missing.
     pub complete: bool,
     /// Each node, the oldest first; those of others as they counted a few seconds ago.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub nodes: Vec<NodeStats>,
 }
 
@@ -66,6 +67,14 @@ impl ConnectionStats {
             node: node.to_owned(),
             complete,
             nodes,
+        }
+    }
+
+    /// The same for whom it is none of their business what nodes there are.
+    pub(crate) fn without_nodes(self) -> Self {
+        Self {
+            nodes: Vec::new(),
+            ..self
         }
     }
 }
