@@ -210,7 +210,7 @@ mod tests {
         let of_one = format!(r#"{{{sum},"node":"n1","complete":true}}"#);
         let times = r#""startedAt":"1970-01-01T00:00:00.000Z","at":"1970-01-01T00:00:00.001Z""#;
         let node = r#"{"node":"n1","address":"10.0.0.7:5000","version":"1.2.3""#;
-        let nodes = format!(r#"[{node},{times},{sum}}}]"#);
+        let nodes = format!("[{node},{times},{sum}}}]");
         let of_all = format!(r#"{{{sum},"node":"n1","complete":true,"nodes":{nodes}}}"#);
         for (key, body) in [("Bearer one", of_one), ("Bearer all", of_all)] {
             let vitals = Fixed::default();

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use switchboard_bridge::Bridge;
 use switchboard_engine::Listener;
 use switchboard_event::{Catalogue, Clock};
-use switchboard_gateway::{Access, Ports};
+use switchboard_gateway::{Access, Authenticator, Gateway, Ports};
 use switchboard_ingest::{Ingest, KeysUnreadable, Parts};
 use switchboard_journal::{Holder, Journal, ReadError};
 use switchboard_outbox::{Outbox, STOP_TIMEOUT};
@@ -43,6 +43,26 @@ pub(crate) async fn ingest(
     });
     ingest.learn_keys().await?;
     Ok(ingest)
+}
+
+/// The clients' side.
+pub(crate) async fn gateway(
+    settings: &Settings,
+    ports: Ports,
+    catalogue: &Arc<Catalogue>,
+    authenticator: Authenticator,
+    access: &Access,
+    clock: Clock,
+) -> Result<Arc<Gateway>, ReadError> {
+    let gateway = Gateway::new(
+        ports,
+        Arc::clone(catalogue),
+        authenticator,
+        access.clone(),
+        clock,
+        wiring::gateway(settings),
+    );
+    Ok(Arc::new(gateway.await?))
 }
 
 /// Learns of API keys that are made and revoked, and tells what had to wait, until it is dropped.

@@ -147,15 +147,8 @@ impl Server {
         let ingest = opening::ingest(settings, &ports, &catalogue, &clock).await?;
         let base = opening::bridge_parts(&ingest, &catalogue, &ports, &clock);
         let nodes = opening::nodes(settings, node.clone(), local_addr, &ports, &clock)?;
-        let gateway = Gateway::new(
-            ports,
-            Arc::clone(&catalogue),
-            authenticator,
-            access.clone(),
-            clock,
-            wiring::gateway(settings),
-        );
-        let gateway = Arc::new(gateway.await?);
+        let gateway = opening::gateway(settings, ports, &catalogue, authenticator, &access, clock);
+        let gateway = gateway.await?;
         let engine = Engine::new(Arc::clone(&gateway), wiring::engine(settings));
         let shared = Arc::new(Shared {
             nodes,
