@@ -1,5 +1,5 @@
-//! What is so for a moment, by sharded Pub/Sub. This node hears itself at once, and the others when
-//! it comes.
+//! What is so for a moment, by sharded Pub/Sub. This node hears itself at once, unless it is cut off,
+//! and the others when it comes.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -98,6 +98,16 @@ impl Exchange {
         let _ = self.outgoing.try_send((index, message));
     }
 
+    /// Says to nobody what was to be said. Who is cut off does not hear whose rights have ended, so
+    /// nobody here is told anything new either; and when it is over, all ask what they missed.
+    fn lose(&self, index: usize) {
+        let lines = self.lines.read();
+        if let Some(line) = lines.as_ref().and_then(|lines| lines.get(index)) {
+            line.said.fetch_add(1, Ordering::Relaxed);
+            line.say(Heard::Lost(1));
+        }
+    }
+
     fn listen(&self, index: usize) -> Option<broadcast::Receiver<Heard>> {
         let lines = self.lines.read();
         let line = lines.as_ref()?.get(index)?;
@@ -120,7 +130,15 @@ impl Line {
 
 impl Fleeting for RedisJournal {
     fn send(&self, partition: Partition, event: Arc<FleetingEvent>) {
-        self.exchange.send(usize::from(partition.index()), event);
+        let index = usize::from(partition.index());
+        let Some(shard) = self.core.shards.get(index) else {
+            return;
+        };
+        if self.core.router.is_cut_off(&shard.place) {
+            self.exchange.lose(index);
+        } else {
+            self.exchange.send(index, event);
+        }
     }
 
     fn listen(&self, partition: Partition) -> Box<dyn Listener> {

@@ -160,6 +160,12 @@ impl Router {
         self.links.lock().values().find_map(|link| link.trouble())
     }
 
+    /// Whether the server that has `place` does not do what it should, or is not there.
+    pub(crate) fn is_cut_off(&self, place: &Place) -> bool {
+        self.known(place)
+            .is_none_or(|link| link.trouble().is_some())
+    }
+
     /// Gives all connections up.
     pub(crate) fn close(&self) {
         self.tasks.lock().abort_all();

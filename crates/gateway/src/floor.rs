@@ -177,6 +177,15 @@ impl Floor {
         self.news.notify_one();
     }
 
+    /// On how many nodes a person is, this one counted, as far as it was heard.
+    pub(crate) fn spread(&self, tenant: &TenantId, user: &UserId) -> u32 {
+        let tables = self.tables.lock();
+        let elsewhere = tables.presence.elsewhere(tenant, user, &self.node);
+        u32::try_from(elsewhere)
+            .unwrap_or(u32::MAX)
+            .saturating_add(1)
+    }
+
     /// Waits until people were listed anew.
     pub(crate) async fn listed(&self) {
         self.listed.notified().await;

@@ -9,7 +9,8 @@ use switchboard_engine::CloseReason;
 use switchboard_event::{Epoch, Offset, Order, Position, TenantId, Timestamp, UserId};
 use switchboard_hub::{Audience, Hub};
 use switchboard_journal::{
-    Generation, Heard, Journal, Listener, Partition, ReadError, Record, SessionKey, Tail, TailError,
+    Generation, Health, Heard, Journal, Listener, Partition, ReadError, Record, SessionKey, Tail,
+    TailError,
 };
 use tokio::time::{Instant, Interval, MissedTickBehavior};
 use tracing::{debug, error, warn};
@@ -212,7 +213,10 @@ impl Lane {
                 },
                 () = floor::wait(clock, over) => self.tell(self.floor.expire(clock.now())).await,
                 () = self.floor.listed() => self.tell(self.floor.reconcile(clock.now())).await,
-                _ = syncs.tick() => self.sync(clock.now()).await,
+                // Who is cut off does not know how far the lines could be.
+                _ = syncs.tick() => if recovery.journal.health() == Health::Ready {
+                    self.sync(clock.now()).await;
+                },
             }
         }
     }

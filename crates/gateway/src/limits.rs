@@ -18,7 +18,9 @@ use crate::session::Session;
 /// How much a user may do in a time. An inbox that opens all it has at once stays far below.
 ///
 /// A user is held to it over all of its connections to a node, so that opening more of them
-/// brings nothing.
+/// brings nothing. One who is on several nodes, as far as they have heard, has an equal part of
+/// the connections and of what reaches others on each; so together it is never more than on one,
+/// but for connections that were there before the others came.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct LimitConfig {
     /// Most connections of one user at once, default 200. One more is closed before it is let in.
@@ -142,9 +144,11 @@ impl Limits {
     /// that are being let in, so that a few more can come in at once.
     pub(crate) fn connect(&self, rights: &Rights, lane: &Lane) -> Result<(), Excess> {
         let connected = lane.hub.count(rights.tenant(), &Room::user(rights.user()));
+        let spread = lane.floor.spread(rights.tenant(), rights.user());
+        let connections_max = self.connections_max.load(Ordering::Relaxed);
         let user = self.user(rights);
         let now = Instant::now().into_std();
-        let outcome = if connected >= self.connections_max.load(Ordering::Relaxed) {
+        let outcome = if connected >= share(connections_max, spread) {
             Err((Kind::ConnectionsMax, Wait(CONNECTIONS_WAIT)))
         } else {
             let passed = self.connections.pass(user, 1, now);
@@ -170,7 +174,16 @@ impl Limits {
         let socket = session.socket_id();
         let now = Instant::now().into_std();
         let socket = || self.keys.of(socket.as_str());
-        self.take(Kind::of(name), self.user(rights), socket, now)
+        let kind = Kind::of(name);
+        let cost = match kind {
+            Kind::Fleeting | Kind::Events => {
+                let floor = &session.lane.floor;
+                floor.spread(rights.tenant(), rights.user())
+            }
+            // These are work for this node alone.
+            Kind::Subscriptions | Kind::Connections | Kind::ConnectionsMax => 1,
+        };
+        self.take(kind, cost, self.user(rights), socket, now)
     }
 
     /// How often each limit was met, by the name of its setting.
@@ -181,6 +194,7 @@ impl Limits {
     fn take(
         &self,
         kind: Kind,
+        cost: u32,
         user: Key,
         socket: impl FnOnce() -> Key,
         now: std::time::Instant,
@@ -190,7 +204,7 @@ impl Limits {
             Kind::Fleeting => &self.fleeting,
             Kind::Events | Kind::Connections | Kind::ConnectionsMax => &self.events,
         };
-        buckets.pass(user, 1, now).map_err(|wait| {
+        buckets.pass(user, cost, now).map_err(|wait| {
             self.tally.increment(kind.setting());
             let is_flood = self.refusals.pass(socket(), 1, now).is_err();
             if is_flood {
@@ -267,6 +281,12 @@ impl Kind {
     }
 }
 
+/// What one of so many nodes lets a user have, who would else have `max`; never nothing.
+fn share(max: usize, nodes: u32) -> usize {
+    let nodes = usize::try_from(nodes).unwrap_or(usize::MAX);
+    max.div_ceil(nodes.max(1))
+}
+
 /// What closed connections are counted as.
 const FLOOD: &str = "refusals";
 /// How often the log is told of one user that may not connect.
@@ -332,6 +352,33 @@ mod tests {
     }
 
     #[test]
+    fn who_is_on_two_nodes_has_half_on_each() {
+        let config = LimitConfig {
+            events: "10/s burst 10".parse().unwrap(),
+            ..LimitConfig::default()
+        };
+        let bench = Bench {
+            spread: 2,
+            ..Bench::new(config)
+        };
+
+        for _ in 0..5 {
+            assert_eq!(bench.take(Kind::Events, "ana", 1, 0), Ok(()));
+        }
+        assert!(bench.take(Kind::Events, "ana", 1, 0).is_err());
+        assert_eq!(bench.take(Kind::Events, "ana", 1, 200), Ok(()));
+        for (max, nodes, part) in [
+            (200, 1, 200),
+            (200, 2, 100),
+            (5, 2, 3),
+            (1, 9, 1),
+            (0, 2, 0),
+        ] {
+            assert_eq!(share(max, nodes), part, "{max} by {nodes}");
+        }
+    }
+
+    #[test]
     fn only_the_connection_that_goes_on_is_a_flood_and_it_may_come_back() {
         let bench = Bench::new(one_a_second());
         assert_eq!(bench.take(Kind::Events, "ana", 1, 0), Ok(()));
@@ -361,6 +408,8 @@ mod tests {
 
     struct Bench {
         limits: Limits,
+        /// On how many nodes the users are.
+        spread: u32,
         start: std::time::Instant,
     }
 
@@ -369,6 +418,7 @@ mod tests {
             let limits = Limits::new(&config);
             Self {
                 limits,
+                spread: 1,
                 start: Instant::now().into_std(),
             }
         }
@@ -377,7 +427,7 @@ mod tests {
             let user = self.limits.keys.of(user);
             let now = self.start + Duration::from_millis(ms);
             let socket = || self.limits.keys.of(socket);
-            self.limits.take(kind, user, socket, now)
+            self.limits.take(kind, self.spread, user, socket, now)
         }
     }
 }

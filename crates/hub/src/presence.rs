@@ -147,6 +147,14 @@ impl Presence {
         self.tenants.get(tenant)?.get(user)?.status()
     }
 
+    /// How many nodes beside `node` say that a person is there.
+    #[must_use]
+    pub fn elsewhere(&self, tenant: &TenantId, user: &UserId, node: &Id) -> usize {
+        let known = self.tenants.get(tenant).and_then(|all| all.get(user));
+        let words = known.into_iter().flat_map(Known::words);
+        words.filter(|(said_by, _)| said_by != node).count()
+    }
+
     /// The people of a tenant who are there, in the order of their ids, behind `after`.
     pub fn people(
         &self,

@@ -8,8 +8,9 @@ use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
 use axum::{Json, Router};
 use http::{HeaderMap, StatusCode};
-use serde::Serialize;
+use switchboard_ingest::Reach;
 
+use crate::nodes::ConnectionStats;
 use crate::readiness::{Readiness, Status};
 
 /// What the routes ask. Each question is answered at once, without waiting.
@@ -20,27 +21,16 @@ pub trait Vitals: Send + Sync + 'static {
     fn journal(&self) -> Result<(), String>;
     /// What else cannot be had, if anything.
     fn degraded(&self) -> Option<String>;
-    /// Who is connected to this node.
+    /// Who is connected, to all nodes and to each.
     fn stats(&self) -> ConnectionStats;
-    /// Whether these headers, which come from there, hold an API key; if not, the answer to give.
+    /// For whom the API key is that these headers, which come from there, hold; if there is none, the
+    /// answer to give.
     #[expect(
         clippy::result_large_err,
         reason = "axum's own response, made once per refusal"
     )]
-    fn authorize(&self, client: Option<SocketAddr>, headers: &HeaderMap) -> Result<(), Response>;
-}
-
-/// Who is connected to one node.
-#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
-pub struct ConnectionStats {
-    /// Sockets that are connected.
-    pub connected: usize,
-    /// Rooms that somebody is in.
-    pub rooms: usize,
-    /// Different users.
-    pub users: usize,
-    /// The node that counted.
-    pub node: String,
+    fn authorize(&self, client: Option<SocketAddr>, headers: &HeaderMap)
+    -> Result<Reach, Response>;
 }
 
 /// The routes, answering from `vitals`.
@@ -78,7 +68,8 @@ async fn stats<V: Vitals>(
 ) -> Response {
     let client = client.map(|Extension(client)| client);
     match vitals.authorize(client, &headers) {
-        Ok(()) => Json(vitals.stats()).into_response(),
+        Ok(Reach::Everyone) => Json(vitals.stats()).into_response(),
+        Ok(Reach::Tenant(_)) => Json(vitals.stats().without_nodes()).into_response(),
         Err(refusal) => refusal,
     }
 }
@@ -88,9 +79,11 @@ mod tests {
     use axum::body::Body;
     use http::{Request, header};
     use http_body_util::BodyExt as _;
+    use switchboard_event::Timestamp;
     use tower_service::Service as _;
 
     use super::*;
+    use crate::nodes::NodeStats;
 
     #[derive(Default)]
     struct Fixed {
@@ -118,17 +111,27 @@ mod tests {
                 rooms: 3,
                 users: 1,
                 node: "n1".to_owned(),
+                complete: true,
+                nodes: vec![NodeStats {
+                    node: "n1".to_owned(),
+                    name: None,
+                    address: "10.0.0.7:5000".to_owned(),
+                    version: "1.2.3".to_owned(),
+                    started_at: Timestamp::from_millis(0),
+                    at: Timestamp::from_millis(1),
+                    connected: 2,
+                    rooms: 3,
+                    users: 1,
+                }],
             }
         }
 
-        fn authorize(&self, _: Option<SocketAddr>, headers: &HeaderMap) -> Result<(), Response> {
-            let is_known = headers
-                .get(header::AUTHORIZATION)
-                .is_some_and(|value| value == "Bearer k");
-            if is_known {
-                Ok(())
-            } else {
-                Err(StatusCode::UNAUTHORIZED.into_response())
+        fn authorize(&self, _: Option<SocketAddr>, headers: &HeaderMap) -> Result<Reach, Response> {
+            let key = headers.get(header::AUTHORIZATION);
+            match key.and_then(|value| value.to_str().ok()) {
+                Some("Bearer all") => Ok(Reach::Everyone),
+                Some("Bearer one") => Ok(Reach::Tenant("acme".parse().unwrap())),
+                _ => Err(StatusCode::UNAUTHORIZED.into_response()),
             }
         }
     }
@@ -194,7 +197,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn statistics_need_an_api_key() {
+    async fn statistics_need_an_api_key_and_where_nodes_are_one_for_all_tenants() {
         check(
             Fixed::default(),
             "/v1/stats",
@@ -203,14 +206,16 @@ mod tests {
             "",
         )
         .await;
-        check(
-            Fixed::default(),
-            "/v1/stats",
-            Some("Bearer k"),
-            StatusCode::OK,
-            r#"{"connected":2,"rooms":3,"users":1,"node":"n1"}"#,
-        )
-        .await;
+        let sum = r#""connected":2,"rooms":3,"users":1"#;
+        let of_one = format!(r#"{{{sum},"node":"n1","complete":true}}"#);
+        let times = r#""startedAt":"1970-01-01T00:00:00.000Z","at":"1970-01-01T00:00:00.001Z""#;
+        let node = r#"{"node":"n1","address":"10.0.0.7:5000","version":"1.2.3""#;
+        let nodes = format!("[{node},{times},{sum}}}]");
+        let of_all = format!(r#"{{{sum},"node":"n1","complete":true,"nodes":{nodes}}}"#);
+        for (key, body) in [("Bearer one", of_one), ("Bearer all", of_all)] {
+            let vitals = Fixed::default();
+            check(vitals, "/v1/stats", Some(key), StatusCode::OK, &body).await;
+        }
     }
 
     async fn check(vitals: Fixed, path: &str, key: Option<&str>, status: StatusCode, body: &str) {

@@ -13,6 +13,7 @@
 //! - [`health`] and [`readiness`]: whether the server is well. [`listener`]: its sockets.
 //! - `reload`: what changes when the settings are read again.
 //! - `admin`: the operator's listener. `metrics`: what it tells.
+//! - [`nodes`]: who else serves the clients of the same journal.
 //! - [`clock`], [`random`], [`shutdown`]: the only places that read time, randomness and signals.
 
 mod admin;
@@ -23,6 +24,7 @@ pub mod emitter;
 pub mod health;
 pub mod listener;
 mod metrics;
+pub mod nodes;
 mod opening;
 pub mod random;
 pub mod readiness;

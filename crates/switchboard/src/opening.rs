@@ -1,13 +1,15 @@
 //! Opens what a server stands on: what blocks does so on a thread that may.
 
 use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use switchboard_bridge::Bridge;
 use switchboard_engine::Listener;
 use switchboard_event::{Catalogue, Clock};
-use switchboard_gateway::{Access, Ports};
+use switchboard_gateway::{Access, Authenticator, Gateway, Ports};
 use switchboard_ingest::{Ingest, KeysUnreadable, Parts};
+use switchboard_journal::{Holder, Journal, ReadError};
 use switchboard_outbox::{Outbox, STOP_TIMEOUT};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -15,6 +17,8 @@ use tokio::task::{JoinSet, spawn_blocking};
 use tokio::time::timeout;
 use tracing::warn;
 
+use crate::nodes::{Meeting, Nodes, Own};
+use crate::random::{self, NodeId};
 use crate::server::StartError;
 use crate::settings::{Policy, Settings};
 use crate::tls::{Certificate, CertificateError};
@@ -41,6 +45,26 @@ pub(crate) async fn ingest(
     Ok(ingest)
 }
 
+/// The clients' side.
+pub(crate) async fn gateway(
+    settings: &Settings,
+    ports: Ports,
+    catalogue: &Arc<Catalogue>,
+    authenticator: Authenticator,
+    access: &Access,
+    clock: Clock,
+) -> Result<Arc<Gateway>, ReadError> {
+    let gateway = Gateway::new(
+        ports,
+        Arc::clone(catalogue),
+        authenticator,
+        access.clone(),
+        clock,
+        wiring::gateway(settings),
+    );
+    Ok(Arc::new(gateway.await?))
+}
+
 /// Learns of API keys that are made and revoked, and tells what had to wait, until it is dropped.
 pub(crate) fn follow(ingest: Ingest) -> JoinSet<()> {
     let mut following = JoinSet::new();
@@ -50,6 +74,42 @@ pub(crate) fn follow(ingest: Ingest) -> JoinSet<()> {
     following
 }
 
+/// As whom `node` takes rows from an outbox.
+pub(crate) async fn outbox_holder(
+    settings: &Settings,
+    journal: &dyn Journal,
+    node: &NodeId,
+) -> Result<String, ReadError> {
+    let first = journal.partitions().all().next();
+    let first = first.expect("there is a partition, because their number is not 0");
+    let epoch = journal.head(first).await?.epoch;
+    Ok(wiring::outbox_holder(&settings.journal, epoch, node))
+}
+
+/// This node among those that share its journal.
+pub(crate) fn nodes(
+    settings: &Settings,
+    id: NodeId,
+    address: SocketAddr,
+    ports: &Ports,
+    clock: &Clock,
+) -> io::Result<Nodes> {
+    let meeting = if wiring::is_shared(&settings.journal) {
+        let holder = Holder::new(u64::from_be_bytes(random::bytes()?));
+        let leases = Arc::clone(&ports.leases);
+        Some(Meeting::new(&*ports.journal, leases, holder))
+    } else {
+        None
+    };
+    let own = Own {
+        id,
+        name: settings.server.name.clone(),
+        address,
+        started_at: clock.now(),
+    };
+    Ok(Nodes::new(own, meeting, clock.clone()))
+}
+
 /// Who takes rows from the outbox, and what Node servers say; ends when it is dropped.
 pub(crate) struct Taking {
     stop: watch::Sender<()>,
@@ -57,13 +117,13 @@ pub(crate) struct Taking {
 }
 
 impl Taking {
-    /// Begins to take, if there is anything to take from.
-    pub(crate) async fn begin(
-        settings: &Settings,
+    /// Begins to take as `holder`, if there is anything to take from.
+    pub(crate) fn begin(
         outbox: Option<Outbox>,
         bridge: Option<Bridge>,
         parts: switchboard_bridge::Parts,
-    ) -> Result<Self, StartError> {
+        holder: String,
+    ) -> Self {
         let (stop, stopped) = watch::channel(());
         let stopped = || {
             let mut stopped = stopped.clone();
@@ -73,16 +133,13 @@ impl Taking {
             }
         };
         let mut tasks = JoinSet::new();
-        let partitions = parts.journal.partitions();
-        if let (Some(outbox), Some(first)) = (outbox, partitions.all().next()) {
-            let epoch = parts.journal.head(first).await?.epoch;
-            let holder = wiring::outbox_holder(&settings.journal, epoch)?;
+        if let Some(outbox) = outbox {
             tasks.spawn(outbox.run(parts.ingest.clone(), holder, stopped()));
         }
         if let Some(bridge) = bridge {
             tasks.spawn(bridge.run(parts, stopped()));
         }
-        Ok(Self { stop, tasks })
+        Self { stop, tasks }
     }
 
     /// Takes no more, and leaves what waits to other nodes.

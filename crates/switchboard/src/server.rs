@@ -13,7 +13,7 @@ use switchboard_event::{
 };
 use switchboard_gateway::{Access, Authenticator, Gateway, InvalidAuth};
 use switchboard_ingest::{
-    Ingest, KeysUnreadable, Problem, PublishError, Published, Refused, Scope, Unavailable,
+    Ingest, KeysUnreadable, Problem, PublishError, Published, Reach, Refused, Scope, Unavailable,
 };
 use switchboard_journal::{Health, Journal, ReadError};
 use switchboard_outbox::Outbox;
@@ -24,9 +24,10 @@ use tracing::{info, warn};
 use crate::admin::{Admin, Metered};
 use crate::clock;
 use crate::emitter::Emitter;
-use crate::health::{self, ConnectionStats, Vitals};
+use crate::health::{self, Vitals};
 use crate::listener::Listeners;
 use crate::metrics::{self, Process, Snapshot, Unknown};
+use crate::nodes::{ConnectionStats, Headcount, Nodes};
 use crate::opening::{self, Taking};
 use crate::random::NodeId;
 use crate::readiness::{Readiness, Status};
@@ -50,7 +51,7 @@ pub struct Server {
     transport: JoinHandle<io::Result<()>>,
     /// Ends when it is dropped; else it would hold the journal open for ever.
     fan_out: JoinSet<()>,
-    /// Learns of API keys, and tells what had to wait. The same.
+    /// Learns of API keys and other nodes, and tells what had to wait. The same.
     following: JoinSet<()>,
     /// Takes from the outbox and from Node. The same.
     taking: Taking,
@@ -108,7 +109,7 @@ pub enum Ended {
 
 /// What the routes ask.
 struct Shared {
-    node: NodeId,
+    nodes: Nodes,
     started_at: Timestamp,
     readiness: Readiness,
     journal: Arc<dyn Journal>,
@@ -133,6 +134,7 @@ impl Server {
         settings: &Settings,
         listeners: impl Into<Listeners>,
     ) -> Result<Self, StartError> {
+        let node = NodeId::random()?;
         let Listeners { public, admin } = listeners.into();
         let local_addr = public.local_addr()?;
         let catalogue = Arc::new(Catalogue::new(wiring::catalogue(settings))?);
@@ -144,18 +146,12 @@ impl Server {
         let ports = opening::store(settings).await?;
         let ingest = opening::ingest(settings, &ports, &catalogue, &clock).await?;
         let base = opening::bridge_parts(&ingest, &catalogue, &ports, &clock);
-        let gateway = Gateway::new(
-            ports,
-            Arc::clone(&catalogue),
-            authenticator,
-            access.clone(),
-            clock,
-            wiring::gateway(settings),
-        );
-        let gateway = Arc::new(gateway.await?);
+        let nodes = opening::nodes(settings, node.clone(), local_addr, &ports, &clock)?;
+        let gateway = opening::gateway(settings, ports, &catalogue, authenticator, &access, clock);
+        let gateway = gateway.await?;
         let engine = Engine::new(Arc::clone(&gateway), wiring::engine(settings));
         let shared = Arc::new(Shared {
-            node: NodeId::random()?,
+            nodes,
             started_at: clock::now(),
             readiness: Readiness::default(),
             journal: Arc::clone(&base.journal),
@@ -169,8 +165,11 @@ impl Server {
             certificate: certificate.clone(),
         });
 
-        let following = opening::follow(ingest.clone());
-        let taking = Taking::begin(settings, outbox, bridge, base).await?;
+        let mut following = opening::follow(ingest.clone());
+        let member = Arc::clone(&shared);
+        following.spawn(async move { member.nodes.keep(|| member.headcount()).await });
+        let holder = opening::outbox_holder(settings, &*shared.journal, &node).await?;
+        let taking = Taking::begin(outbox, bridge, base, holder);
         let routes = ingest.router().merge(health::routes(Arc::clone(&shared)));
         let routes = routes.fallback(|| async { Problem::not_found() });
         let begin = |listener| Admin::start(listener, Arc::clone(&shared));
@@ -184,7 +183,7 @@ impl Server {
         }));
         shared.readiness.serve();
         let tls = shared.certificate.is_some();
-        info!(address = %local_addr, node = %shared.node, tls, "listening");
+        info!(address = %local_addr, %node, tls, "listening");
         Ok(Self {
             local_addr,
             shared,
@@ -211,7 +210,7 @@ impl Server {
         self.admin.as_ref().map(Admin::local_addr)
     }
 
-    /// Who is connected to this node.
+    /// Who is connected, to all nodes that share the journal and to each: what `/v1/stats` tells.
     #[must_use]
     pub fn connection_stats(&self) -> ConnectionStats {
         self.shared.stats()
@@ -301,7 +300,7 @@ impl Server {
             stop,
             transport,
             mut fan_out,
-            following,
+            mut following,
             taking,
             _certificate,
         } = self;
@@ -312,13 +311,21 @@ impl Server {
         if let Err(error) = flatten(transport.await) {
             warn!(%error, "the transport ended badly");
         }
-        drop(following);
+        following.shutdown().await;
+        shared.nodes.leave().await;
         shared.journal.close().await;
         // Tails end with the journal.
         if let Some(Err(error)) = fan_out.join_next().await {
             warn!(%error, "the fan-out ended badly");
         }
         info!("stopped");
+    }
+}
+
+impl Shared {
+    /// What there is on this node.
+    fn headcount(&self) -> Headcount {
+        Headcount::of(self.gateway.stats())
     }
 }
 
@@ -343,29 +350,20 @@ impl Vitals for Shared {
     }
 
     fn stats(&self) -> ConnectionStats {
-        let switchboard_gateway::Stats {
-            connected,
-            rooms,
-            users,
-            behind: _,
-            leases: _,
-            leases_overdue: _,
-            undecided: _,
-            receipts: _,
-        } = self.gateway.stats();
-        ConnectionStats {
-            connected,
-            rooms,
-            users,
-            node: self.node.to_string(),
-        }
+        self.nodes.stats(self.headcount())
     }
 
-    fn authorize(&self, client: Option<SocketAddr>, headers: &HeaderMap) -> Result<(), Response> {
+    fn authorize(
+        &self,
+        client: Option<SocketAddr>,
+        headers: &HeaderMap,
+    ) -> Result<Reach, Response> {
         let producer = self.ingest.producer(client, headers);
-        producer
-            .and_then(|producer| producer.require(Scope::Read))
-            .map_err(Problem::into_response)
+        let reach = producer.and_then(|producer| {
+            producer.require(Scope::Read)?;
+            Ok(producer.reach().clone())
+        });
+        reach.map_err(Problem::into_response)
     }
 }
 
@@ -379,6 +377,7 @@ impl Metered for Shared {
                 started_at: self.started_at,
                 is_ready: status == Status::Ready,
             },
+            nodes: self.nodes.count(),
             engine: self.engine.stats(),
             engine_counts: self.engine.counts(),
             queued: self.engine.queued(),
@@ -405,186 +404,4 @@ fn flatten(ended: Result<io::Result<()>, tokio::task::JoinError>) -> io::Result<
 }
 
 #[cfg(test)]
-mod tests {
-    use std::path::Path;
-    use std::time::Duration;
-
-    use serde_json::value::RawValue;
-    use switchboard_event::payload::ContactDeleted;
-    use switchboard_journal::OpenError;
-    use tokio::net::TcpListener;
-    use tokio::time::timeout;
-
-    use super::*;
-    use crate::emitter::EmitError;
-    use crate::listener;
-    use crate::readiness::Status;
-    use crate::settings::Environment;
-
-    #[tokio::test]
-    async fn a_server_publishes_and_says_how_it_is_until_it_is_shut_down() {
-        let server = start("").await;
-        let draft = Draft::new("contact:deleted", json(r#"{"contactId":"42"}"#));
-
-        let outcomes = server
-            .publish(&"acme".parse().unwrap(), vec![draft])
-            .await
-            .unwrap();
-
-        assert_eq!(
-            outcomes[0]
-                .as_ref()
-                .unwrap()
-                .position
-                .unwrap()
-                .offset
-                .to_string(),
-            "1"
-        );
-        let stats = server.connection_stats();
-        assert_eq!((stats.connected, stats.rooms, stats.users), (0, 0, 0));
-        let shared = Arc::clone(&server.shared);
-        assert_eq!(
-            shared.readiness.status(|| shared.journal(), || None),
-            Status::Ready
-        );
-        server.shutdown().await;
-        assert_eq!(
-            shared.readiness.status(|| shared.journal(), || None),
-            Status::Draining
-        );
-    }
-
-    #[tokio::test]
-    async fn a_server_that_is_dropped_lets_go_of_its_journal() {
-        let directory = tempfile::tempdir().unwrap();
-        let path = toml::Value::from(directory.path().display().to_string());
-        let settings = settings(&format!("[journal]\npath = {path}"));
-        let draft = || Draft::new("contact:deleted", json(r#"{"contactId":"42"}"#));
-        let first = Server::start(&settings, bind().await).await.unwrap();
-        let tenant = "acme".parse().unwrap();
-        first.publish(&tenant, vec![draft()]).await.unwrap();
-
-        drop(first);
-
-        let starting = async {
-            loop {
-                match Server::start(&settings, bind().await).await {
-                    Ok(server) => return server,
-                    Err(StartError::Journal(JournalError::Open(OpenError::InUse { .. }))) => {}
-                    Err(error) => panic!("{error}"),
-                }
-            }
-        };
-        let second = timeout(Duration::from_secs(30), starting).await.unwrap();
-        let outcomes = second.publish(&tenant, vec![draft()]).await.unwrap();
-        let position = outcomes[0].as_ref().unwrap().position;
-        assert_eq!(position.unwrap().offset.to_string(), "2");
-        second.shutdown().await;
-    }
-
-    #[tokio::test]
-    async fn an_event_of_the_settings_is_an_event() {
-        let server = start(
-            "[catalogue]\nrooms = [\"order\"]\n[[catalogue.events]]\nname = \"order:paid\"\n\
-             audience = [\"order:{orderId}\"]",
-        )
-        .await;
-        let drafts = vec![
-            Draft::new("order:paid", json(r#"{"orderId":"7"}"#)),
-            Draft::new("order:lost", json(r#"{"orderId":"7"}"#)),
-        ];
-
-        let outcomes = server
-            .publish(&"acme".parse().unwrap(), drafts)
-            .await
-            .unwrap();
-
-        assert!(outcomes[0].is_ok());
-        assert_eq!(
-            outcomes[1].as_ref().unwrap_err().refusal.code(),
-            "unknown_event"
-        );
-        server.shutdown().await;
-    }
-
-    #[tokio::test]
-    async fn an_emitter_publishes_by_feature_and_says_why_not() {
-        let server = start("").await;
-        let emitter = server.emitter("acme".parse().unwrap());
-        let deleted = |id: &str| ContactDeleted {
-            contact_id: id.parse().unwrap(),
-            timestamp: None,
-        };
-        let once = emitter.with_id("e-1".parse().unwrap());
-
-        let first = once.contacts().deleted(&deleted("42")).await.unwrap();
-        let again = once.contacts().deleted(&deleted("42")).await.unwrap();
-        let other = once.contacts().deleted(&deleted("43")).await;
-        let strange = emitter.to("order:7".parse().unwrap());
-        let nowhere = strange.contacts().deleted(&deleted("42")).await;
-
-        assert_eq!((first.position, first.duplicate), (again.position, false));
-        assert!(again.duplicate);
-        let code = |outcome: Result<Published, EmitError>| match outcome {
-            Err(EmitError::Refused(refused)) => refused.refusal.code(),
-            other => panic!("{other:?}"),
-        };
-        assert_eq!(code(other), "id_reused");
-        assert_eq!(code(nowhere), "invalid_room");
-        server.shutdown().await;
-    }
-
-    #[test]
-    fn the_limits_of_bodies_are_those_of_the_settings() {
-        let settings = settings("[ingest]\nbody_max = \"2KiB\"\nwebhook_body_max = \"3KiB\"");
-
-        let config = wiring::ingest(&settings);
-
-        assert_eq!(config.body_len_max, 2048);
-        assert_eq!(config.webhook_body_len_max, 3072);
-    }
-
-    #[tokio::test]
-    async fn only_a_bearer_of_an_api_key_is_authorized() {
-        let hash = switchboard_ingest::KeyHash::of("sb_key");
-        let server = start(&format!(
-            "[[producers]]\nname = \"crm\"\ntenant = \"*\"\nkey_sha256 = \"{hash}\""
-        ))
-        .await;
-        let authorize = |value: &str| {
-            let headers = [(http::header::AUTHORIZATION, value.parse().unwrap())];
-            server
-                .shared
-                .authorize(None, &headers.into_iter().collect())
-                .is_ok()
-        };
-
-        assert!(authorize("Bearer sb_key"));
-        assert!(authorize("bearer sb_key"));
-        assert!(!authorize("Basic sb_key"));
-        assert!(!authorize("Bearer sb_other"));
-        assert!(server.shared.authorize(None, &HeaderMap::new()).is_err());
-        server.shutdown().await;
-    }
-
-    /// A server with a journal in memory and `more` settings, on a port of the system's choice.
-    async fn start(more: &str) -> Server {
-        let settings = settings(&format!("[journal]\nkind = \"memory\"\n{more}"));
-        Server::start(&settings, bind().await).await.unwrap()
-    }
-
-    fn settings(more: &str) -> Settings {
-        let text = format!("[auth]\nsecret = \"0123456789abcdef0123456789abcdef\"\n{more}");
-        let file = Some((Path::new("switchboard.toml"), text.as_str()));
-        Settings::from_text(file, &Environment::default()).unwrap()
-    }
-
-    async fn bind() -> TcpListener {
-        listener::bind("127.0.0.1", 0).await.unwrap()
-    }
-
-    fn json(text: &str) -> Box<RawValue> {
-        RawValue::from_string(text.to_owned()).unwrap()
-    }
-}
+mod tests;

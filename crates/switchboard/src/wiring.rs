@@ -21,6 +21,7 @@ use switchboard_journal::{
     Sessions,
 };
 
+use crate::random::NodeId;
 use crate::settings::{
     self, AccessSettings, JournalKind, JournalSettings, MetaWebhook, OutboxSettings, Policy,
     Producer, Settings,
@@ -281,12 +282,21 @@ pub(crate) fn bridge(settings: &Settings) -> Option<switchboard_bridge::Config> 
 }
 
 /// As whom this node takes from an outbox. A journal of one process says who it is: so a restart goes
-/// on at once with what its former life had. Where several nodes share one, each needs a name.
-pub(crate) fn outbox_holder(settings: &JournalSettings, epoch: Epoch) -> io::Result<String> {
-    Ok(match settings.kind {
-        JournalKind::Disk(_) | JournalKind::Memory => format!("journal {epoch}"),
-        JournalKind::Redis(_) => format!("node {}", random::NodeId::random()?),
-    })
+/// on at once with what its former life had. Where several nodes share one, each is itself.
+pub(crate) fn outbox_holder(settings: &JournalSettings, epoch: Epoch, node: &NodeId) -> String {
+    if is_shared(settings) {
+        format!("node {node}")
+    } else {
+        format!("journal {epoch}")
+    }
+}
+
+/// Whether other nodes may have the same journal.
+pub(crate) fn is_shared(settings: &JournalSettings) -> bool {
+    match settings.kind {
+        JournalKind::Disk(_) | JournalKind::Memory => false,
+        JournalKind::Redis(_) => true,
+    }
 }
 
 /// The producers' side.

@@ -17,6 +17,7 @@ use self::exposition::Exposition;
 #[derive(Clone, Debug)]
 pub(crate) struct Snapshot {
     pub(crate) process: Process,
+    pub(crate) nodes: usize,
     pub(crate) engine: switchboard_engine::Stats,
     pub(crate) engine_counts: switchboard_engine::Counts,
     pub(crate) queued: switchboard_engine::Queued,
@@ -68,6 +69,11 @@ impl Unknown {
 pub(crate) fn text(snapshot: &Snapshot) -> String {
     let mut page = Exposition::default();
     process(&mut page, snapshot.process);
+    page.gauge(
+        "switchboard_nodes",
+        "Nodes that share the journal, as far as this one knows; itself among them.",
+        snapshot.nodes,
+    );
     connections(&mut page, snapshot);
     sessions(&mut page, snapshot);
     keys(&mut page, snapshot);

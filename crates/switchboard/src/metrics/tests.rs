@@ -36,6 +36,7 @@ async fn what_happens_is_told_at_the_operators_address() {
     for (series, value) in [
         (&*format!("build_info{{version=\"{version}\"}}"), 1.0),
         ("ready", 1.0),
+        ("nodes", 1.0),
         ("connections{transport=\"websocket\"}", 2.0),
         ("connections{transport=\"polling\"}", 0.0),
         ("handshakes_total{result=\"accepted\"}", 2.0),

@@ -7,10 +7,13 @@ use switchboard_engine::{Cidr, ProxyHeader};
 use super::origin::Origin;
 use super::reader::Section;
 use super::tls::TlsSettings;
+use crate::nodes::NodeName;
 
 /// `[server]`
 #[derive(Clone, Debug)]
 pub struct ServerSettings {
+    /// What `/v1/stats` calls this node beside its id. Default none.
+    pub name: Option<NodeName>,
     /// The address to listen on. Default `0.0.0.0`: every interface.
     pub host: String,
     /// The port, also as `PORT`. Default 5000; 0 lets the system pick one.
@@ -37,6 +40,7 @@ pub struct ServerSettings {
 impl Default for ServerSettings {
     fn default() -> Self {
         Self {
+            name: None,
             host: "0.0.0.0".to_owned(),
             port: 5000,
             cors_origins: Vec::new(),
@@ -53,6 +57,7 @@ impl ServerSettings {
     pub(super) fn read(mut section: Section<'_>) -> Self {
         let default = Self::default();
         let settings = Self {
+            name: section.parsed("name"),
             host: section.text("host").unwrap_or(default.host),
             port: section
                 .number("port", 0..=u16::MAX.into())
