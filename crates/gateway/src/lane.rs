@@ -11,7 +11,8 @@ use switchboard_hub::{Audience, Hub};
 use switchboard_journal::{
     Generation, Heard, Journal, Listener, Partition, ReadError, Record, SessionKey, Tail, TailError,
 };
-use tokio::time::{Instant, Interval, MissedTickBehavior};
+use tokio::sync::Notify;
+use tokio::time::{Instant, Interval, MissedTickBehavior, timeout};
 use tracing::{debug, error, warn};
 
 use crate::cork::{self, Corked};
@@ -35,6 +36,8 @@ pub(crate) struct Lane {
     pub(crate) receipts: Receipts,
     pub(crate) requests: Requests,
     epoch: Mutex<Epoch>,
+    /// Wakes whoever waits for fan-out to come somewhere.
+    moved: Notify,
     recent: Mutex<Recent>,
     pub(crate) present: Mutex<Present>,
     /// Their rooms that are to be asked about again.
@@ -73,6 +76,7 @@ impl Lane {
             receipts: Receipts::default(),
             requests: Requests::default(),
             epoch: Mutex::new(head.epoch),
+            moved: Notify::new(),
             recent: Mutex::default(),
             present: Mutex::default(),
             leases: Mutex::default(),
@@ -116,6 +120,35 @@ impl Lane {
         Position {
             epoch: *self.epoch.lock(),
             offset,
+        }
+    }
+
+    /// Waits, not for long, until fan-out has come to where a client was: another node told it more
+    /// than this one knows so far. What was never given out is not waited for.
+    pub(crate) async fn reach(&self, position: Position, journal: &dyn Journal) {
+        let is_reached =
+            || position.epoch != *self.epoch.lock() || position.offset <= self.hub.reached();
+        if is_reached() {
+            return;
+        }
+        match journal.head(self.partition).await {
+            Ok(head) if head.epoch == position.epoch && position.offset <= head.offset => {}
+            _ => return,
+        }
+        let reached = async {
+            loop {
+                let moved = self.moved.notified();
+                // Who looks after this is woken by what comes after the look.
+                tokio::pin!(moved);
+                moved.as_mut().enable();
+                if is_reached() {
+                    return;
+                }
+                moved.await;
+            }
+        };
+        if timeout(REACH_MAX, reached).await.is_err() {
+            debug!(partition = %self.partition, %position, "fan-out is behind a client");
         }
     }
 
@@ -233,6 +266,7 @@ impl Lane {
             self.remember(&deliveries);
             let audience = heard_by(last, now);
             let heard_by = self.hub.recipients(last.position.offset, audience);
+            self.moved.notify_waiters();
             for line in &heard_by.suspended {
                 line.wait();
             }
@@ -373,6 +407,7 @@ impl Lane {
                 self.recent.lock().clear();
                 self.receipts.clear();
                 self.note_order();
+                self.moved.notify_waiters();
                 let sessions = self.present.lock().of(|_| true);
                 for session in sessions {
                     session.take_away(CloseReason::Lagged);
@@ -431,6 +466,8 @@ fn take_away(session: &Session) {
     session.take_away(CloseReason::Requested);
 }
 
+/// How long a client that is ahead of fan-out waits for it. Then it hears again what it has.
+const REACH_MAX: Duration = Duration::from_secs(2);
 const PAUSE_MIN: Duration = Duration::from_millis(50);
 const PAUSE_MAX: Duration = Duration::from_secs(5);
 
