@@ -1,21 +1,25 @@
 # `make` shows what there is. It takes Rust, a C compiler and make; the tests also take Node, and the check of the fuzz targets g++.
 .DEFAULT_GOAL := help
-.PHONY: help run test torture check audit fuzz bench prepare node_modules
+.PHONY: help run run-cluster test torture check audit fuzz bench prepare node_modules
 CARGO ?= cargo
 
 help: ## Show this
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: ## Build the server and run the demo (PORT=5001 for another port, DATA=dir to keep the records)
 	$(CARGO) build --release --locked -p switchboard
 	./target/release/switchboard demo $(if $(PORT),--port $(PORT)) $(if $(DATA),--data $(DATA))
+
+run-cluster: ## Build the server and run three nodes on one Redis behind nginx or HAProxy (PORT=5001 for another port)
+	$(CARGO) build --release --locked -p switchboard
+	@PORT=$(or $(PORT),5000) SWITCHBOARD=./target/release/switchboard ./examples/cluster/run
 
 test: prepare ## All tests: Rust, then end to end in Node against the real binary
 	$(CARGO) build --workspace --locked
 	$(CARGO) test --workspace --locked
 	cd tests/e2e && npm test
 
-torture: prepare ## Faults of every kind for some ten minutes (SEED=, ONLY=kill,full ROUNDS= to repeat what failed)
+torture: prepare ## Faults of every kind for some twenty minutes (SEED=, ONLY=kill,full ROUNDS= to repeat what failed)
 	$(CARGO) build --release --locked -p switchboard
 	cd tests/e2e && SWITCHBOARD_BIN=$(CURDIR)/target/release/switchboard node torture/run.js \
 	  $(if $(SEED),--seed $(SEED)) $(if $(ONLY),--only $(ONLY)) $(if $(ROUNDS),--rounds $(ROUNDS))
@@ -39,7 +43,7 @@ bench: ## The table against peers, about 25 minutes; `bench/run --help` for less
 
 prepare: node_modules
 	@PATH="$$PATH:/usr/sbin"; \
-	for tool in strace openssl nginx caddy sqlite3; do \
+	for tool in strace openssl nginx haproxy caddy sqlite3; do \
 	  command -v $$tool >/dev/null || missing="$$missing $$tool"; \
 	done; \
 	command -v redis-server >/dev/null || missing="$$missing redis-server"; \

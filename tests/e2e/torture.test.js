@@ -45,6 +45,19 @@ describe('the checker', () => {
   found('another position', [{ ...one, position: 'e-2' }, three], [/1 came at e-2 and was answered at e-1/]);
   found('an event of two positions', [one, three, { ...one, position: 'e-9' }], [/another|answered at e-1/, /e-1 and again at e-9/]);
 
+  describe('where a client was told to load its room anew, in another epoch', () => {
+    const told = (/** @type {import('./torture/checker.js').Heard[]} */ heard, /** @type {string} */ from) =>
+      check(published, [{ name: 'l', tenant: 'acme', rooms: new Set([ROOM]), heard, unrecovered: 1, anew: new Map([[ROOM, from]]) }]);
+
+    test('finds nothing wrong with what is missing of the old one', () => {
+      assert.deepEqual(told([one], 'f-2').faults, []);
+    });
+
+    test('finds an event that is missing behind where it began anew', () => {
+      assert.match(told([one], 'e-2').faults.join('\n'), /3 at e-3 never came/);
+    });
+  });
+
   test('finds two events that were answered at one position', () => {
     const twins = [published[0], { ...published[2], position: 'e-1' }];
 

@@ -38,7 +38,11 @@ pub(crate) async fn follow(core: Arc<Core>, shard: Arc<Shard>) {
             // Another server may have it by now.
             let _ = core.router.refresh().await;
         }
-        tokio::time::sleep(pause).await;
+        tokio::select! {
+            () = tokio::time::sleep(pause) => {}
+            // Redis answers somebody else, and with another history.
+            () = shard.kick.notified() => {}
+        }
         pause = (pause * 2).min(PAUSE_MAX);
     }
 }

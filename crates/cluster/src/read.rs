@@ -28,7 +28,9 @@ impl Core {
     pub(crate) async fn page(&self, shard: &Shard, query: &Query) -> Result<Page, ReadError> {
         if let Some(ring) = shard.ring() {
             let extent = ring.extent();
-            let covers = extent.epoch == query.after.epoch && query.through <= extent.head;
+            // What another node told is perhaps not here yet.
+            let covers = extent.epoch == query.after.epoch
+                && query.after.offset.max(query.through) <= extent.head;
             if covers && let Some(page) = ring.read(query).await? {
                 return Ok(page);
             }

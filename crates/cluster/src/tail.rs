@@ -42,6 +42,24 @@ impl RedisTail {
         }
     }
 
+    /// What the newest records have to say about what comes next.
+    async fn look(&self, ring: &Ring) -> Result<Look, ReadError> {
+        match ring.look(self.after, TAIL_BATCH_MAX) {
+            // Who asked Redis for the head knows it before it was followed up to there.
+            Err(ahead @ ReadError::Ahead { .. }) => {
+                let meta = self.core.look(&self.shard).await?;
+                let head = ring.extent().position(meta.head);
+                let is_there = meta.epoch == head.epoch && self.after.offset <= head.offset;
+                if is_there {
+                    Ok(Look::CaughtUp)
+                } else {
+                    Err(ahead)
+                }
+            }
+            other => other,
+        }
+    }
+
     fn advance(&mut self, records: Vec<Arc<Record>>) -> Result<Vec<Arc<Record>>, TailError> {
         let mut after = self.after;
         for record in &records {
@@ -64,7 +82,7 @@ impl Tail for RedisTail {
             let mut reach = ring.watch();
             // Seen before looking: what is published after the look wakes the wait below.
             let is_closed = reach.borrow_and_update().closed;
-            match ring.look(self.after, TAIL_BATCH_MAX)? {
+            match self.look(&ring).await? {
                 Look::Records(records) => return self.advance(records),
                 Look::CaughtUp if is_closed => return Err(ReadError::Closed.into()),
                 Look::CaughtUp => tokio::select! {

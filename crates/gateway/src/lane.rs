@@ -12,7 +12,8 @@ use switchboard_journal::{
     Generation, Health, Heard, Journal, Listener, Partition, ReadError, Record, SessionKey, Tail,
     TailError,
 };
-use tokio::time::{Instant, Interval, MissedTickBehavior};
+use tokio::sync::Notify;
+use tokio::time::{Instant, Interval, MissedTickBehavior, timeout};
 use tracing::{debug, error, warn};
 
 use crate::cork::{self, Corked};
@@ -36,6 +37,8 @@ pub(crate) struct Lane {
     pub(crate) receipts: Receipts,
     pub(crate) requests: Requests,
     epoch: Mutex<Epoch>,
+    /// Wakes whoever waits for fan-out to come somewhere.
+    moved: Notify,
     recent: Mutex<Recent>,
     pub(crate) present: Mutex<Present>,
     /// Their rooms that are to be asked about again.
@@ -74,6 +77,7 @@ impl Lane {
             receipts: Receipts::default(),
             requests: Requests::default(),
             epoch: Mutex::new(head.epoch),
+            moved: Notify::new(),
             recent: Mutex::default(),
             present: Mutex::default(),
             leases: Mutex::default(),
@@ -117,6 +121,35 @@ impl Lane {
         Position {
             epoch: *self.epoch.lock(),
             offset,
+        }
+    }
+
+    /// Waits, not for long, until fan-out has come to where a client was: another node told it more
+    /// than this one knows so far. What was never given out is not waited for.
+    pub(crate) async fn reach(&self, position: Position, journal: &dyn Journal) {
+        let is_reached =
+            || position.epoch != *self.epoch.lock() || position.offset <= self.hub.reached();
+        if is_reached() {
+            return;
+        }
+        match journal.head(self.partition).await {
+            Ok(head) if head.epoch == position.epoch && position.offset <= head.offset => {}
+            _ => return,
+        }
+        let reached = async {
+            loop {
+                let moved = self.moved.notified();
+                // Who looks after this is woken by what comes after the look.
+                tokio::pin!(moved);
+                moved.as_mut().enable();
+                if is_reached() {
+                    return;
+                }
+                moved.await;
+            }
+        };
+        if timeout(REACH_MAX, reached).await.is_err() {
+            debug!(partition = %self.partition, %position, "fan-out is behind a client");
         }
     }
 
@@ -237,6 +270,7 @@ impl Lane {
             self.remember(&deliveries);
             let audience = heard_by(last, now);
             let heard_by = self.hub.recipients(last.position.offset, audience);
+            self.moved.notify_waiters();
             for line in &heard_by.suspended {
                 line.wait();
             }
@@ -377,6 +411,7 @@ impl Lane {
                 self.recent.lock().clear();
                 self.receipts.clear();
                 self.note_order();
+                self.moved.notify_waiters();
                 let sessions = self.present.lock().of(|_| true);
                 for session in sessions {
                     session.take_away(CloseReason::Lagged);
@@ -435,6 +470,8 @@ fn take_away(session: &Session) {
     session.take_away(CloseReason::Requested);
 }
 
+/// How long a client that is ahead of fan-out waits for it. Then it hears again what it has.
+const REACH_MAX: Duration = Duration::from_secs(2);
 const PAUSE_MIN: Duration = Duration::from_millis(50);
 const PAUSE_MAX: Duration = Duration::from_secs(5);
 

@@ -150,6 +150,9 @@ impl Recovery {
         request: &Connect,
         lane: &Arc<Lane>,
     ) -> Result<Option<Admission<Arc<Session>>>, NotAdmitted> {
+        if let Some(offset) = claim.offset {
+            lane.reach(offset, &*self.journal).await;
+        }
         let now = self.clock.now();
         let (tenant, user) = (identity.rights.tenant(), identity.rights.user());
         let claimed = self

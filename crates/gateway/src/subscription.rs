@@ -54,6 +54,9 @@ impl Gateway {
         room: &Room,
         after: Option<Position>,
     ) -> Result<Subscribed, Refused> {
+        if let Some(after) = after {
+            session.lane.reach(after, &*self.journal).await;
+        }
         let (ticket, entry) = self.take_seat(session, room).await?;
         let Entry { membership, joined } = entry;
         let inner = ticket.link.as_ref().map(|link| link.grant.room());

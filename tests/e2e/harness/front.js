@@ -70,15 +70,21 @@ function nginx(ports, path) {
     '127.0.0.1:5000': `127.0.0.1:${ports.switchboard}`,
     '127.0.0.1:3000': `127.0.0.1:${ports.crm}`,
   });
-  const temporary = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'].map((kind) => `${kind}_temp_path ${kind};`);
   const file = join(directory, 'nginx.conf');
   mkdirSync(join(directory, 'logs'));
-  writeFileSync(
-    file,
-    `daemon off;\nmaster_process off;\npid nginx.pid;\nerror_log stderr;\nevents {}\n` +
-      `http {\naccess_log off;\n${temporary.join('\n')}\n${inner}\n}\n`,
-  );
+  writeFileSync(file, nginxAround(inner));
   return new Child([path, '-p', directory, '-c', file, '-e', 'stderr'], { cwd: directory });
+}
+
+/**
+ * The whole file of an nginx that writes nothing outside of its directory.
+ *
+ * @param {string} inner what is in the `http` section
+ */
+export function nginxAround(inner) {
+  const temporary = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'].map((kind) => `${kind}_temp_path ${kind};`);
+  return `daemon off;\nmaster_process off;\npid nginx.pid;\nerror_log stderr;\nevents {}\n` +
+    `http {\naccess_log off;\n${temporary.join('\n')}\n${inner}\n}\n`;
 }
 
 /**
@@ -117,7 +123,7 @@ function replaced(text, changes) {
  *
  * @param {string} name
  */
-function program(name) {
+export function program(name) {
   const directories = [...(process.env.PATH ?? '').split(delimiter), '/usr/sbin', '/usr/local/sbin'];
   const found = directories.map((directory) => join(directory, name)).find((path) => existsSync(path));
   if (found === undefined) throw new Error(`${name} is missing: \`make prepare\` installs it`);
@@ -125,7 +131,7 @@ function program(name) {
 }
 
 /** A port that nobody has; neither proxy can be told to let the system pick one. */
-async function freePort() {
+export async function freePort() {
   const server = createTcpServer().listen(0, '127.0.0.1');
   await once(server, 'listening');
   const port = portOf(server);

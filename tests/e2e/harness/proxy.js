@@ -36,6 +36,17 @@ class Pair {
     this.client.destroy();
     this.server.destroy();
   }
+
+  /** Lets nothing pass, and loses nothing either: as a network that will be there again. */
+  hold() {
+    this.client.pause();
+    this.server.pause();
+  }
+
+  release() {
+    this.client.resume();
+    this.server.resume();
+  }
 }
 
 /** Stands between clients and a server. */
@@ -44,13 +55,18 @@ export class Proxy {
   #pairs = [];
   /** Whether nobody gets through. */
   #isDown = false;
+  /** Whether everybody waits. */
+  #isHeld = false;
 
   /** @param {string} target URL of the server */
   constructor(target) {
-    const { hostname, port } = new URL(target);
+    this.target = target;
     this.listener = createServer({ noDelay: true }, (client) => {
       if (this.#isDown) return void client.destroy();
-      this.#pairs.push(new Pair(client, connect({ port: Number(port), host: hostname, noDelay: true })));
+      const { hostname, port } = new URL(this.target);
+      const pair = new Pair(client, connect({ port: Number(port), host: hostname, noDelay: true }));
+      if (this.#isHeld) pair.hold();
+      this.#pairs.push(pair);
     });
   }
 
@@ -80,6 +96,27 @@ export class Proxy {
 
   up() {
     this.#isDown = false;
+  }
+
+  /**
+   * Leads to another server from now on. Who is connected is cut off.
+   *
+   * @param {string} target
+   */
+  moveTo(target) {
+    this.target = target;
+    this.cut();
+  }
+
+  /** Lets nothing pass on any connection, old or new, until `release`; then all that was sent arrives. */
+  hold() {
+    this.#isHeld = true;
+    for (const pair of this.#pairs) pair.hold();
+  }
+
+  release() {
+    this.#isHeld = false;
+    for (const pair of this.#pairs) pair.release();
   }
 
   /** Makes the present connections half-open, and gives them. */

@@ -6,52 +6,69 @@ import { connect, createServer } from 'node:net';
 import { Child, temporaryDirectory } from './process.js';
 import { until } from './until.js';
 
-/** A server that can be held still and woken. */
+/** A server that can be held still and woken, killed and started again with what it has written. */
 export class Redis {
+  #directory = temporaryDirectory();
+
   /**
-   * @param {Child} child
    * @param {number} port
+   * @param {string[]} options of `redis-server`, beside those that all have
    */
-  constructor(child, port) {
-    this.child = child;
+  constructor(port, options) {
+    this.port = port;
+    this.options = options;
     this.url = `redis://127.0.0.1:${port}`;
+    /** @type {Child | undefined} */
+    this.child = undefined;
   }
 
-  static async start() {
-    const port = await freePort();
-    const options = ['--port', String(port), '--bind', '127.0.0.1', '--dir', temporaryDirectory()];
-    const child = new Child(['redis-server', ...options, '--save', '', '--appendonly', 'yes']);
-    await until('redis to answer', () => answers(port), { state: () => child.tail() });
-    return new Redis(child, port);
+  /** @param {...string} options of `redis-server`: with `--appendfsync always` nothing that it answered is lost when it is killed */
+  static async start(...options) {
+    const redis = new Redis(await freePort(), options);
+    await redis.restart();
+    return redis;
   }
 
+  /** Starts it, again with what it has written. */
+  async restart() {
+    const own = ['--port', String(this.port), '--bind', '127.0.0.1', '--dir', this.#directory];
+    const child = new Child(['redis-server', ...own, '--save', '', '--appendonly', 'yes', ...this.options]);
+    this.child = child;
+    await until('redis to answer', () => this.ask('PING').then((answer) => answer.startsWith('+PONG'), () => false), {
+      state: () => child.tail(),
+    });
+  }
+
+  /** Ends it as a crash of the process would. */
   async stop() {
-    this.child.signal('SIGCONT');
-    this.child.signal('SIGKILL');
-    await this.child.ended();
+    this.wake();
+    this.child?.signal('SIGKILL');
+    await this.child?.ended();
   }
 
   /** Leaves everybody without an answer, until it is woken. */
   hold() {
-    this.child.signal('SIGSTOP');
+    this.child?.signal('SIGSTOP');
   }
 
   wake() {
-    this.child.signal('SIGCONT');
+    this.child?.signal('SIGCONT');
   }
-}
 
-/** @param {number} port */
-async function answers(port) {
-  const socket = connect(port, '127.0.0.1');
-  try {
-    socket.write('PING\r\n');
-    const [answer] = await once(socket, 'data');
-    return String(answer).startsWith('+PONG');
-  } catch {
-    return false;
-  } finally {
-    socket.destroy();
+  /**
+   * Tells it something, and gives the beginning of the answer.
+   *
+   * @param {string} command
+   */
+  async ask(command) {
+    const socket = connect(this.port, '127.0.0.1');
+    try {
+      socket.write(`${command}\r\n`);
+      const [answer] = await once(socket, 'data');
+      return String(answer);
+    } finally {
+      socket.destroy();
+    }
   }
 }
 

@@ -135,9 +135,10 @@ export class Server {
    * Posts to `/v1/events`: one draft or an array of them, or any text.
    *
    * @param {Body} body
-   * @param {{ key?: string | null, headers?: Record<string, string> }} [options] the key is that of `acme` unless told
+   * @param {{ key?: string | null, headers?: Record<string, string>, signal?: AbortSignal }} [options] the key is that of `acme`
+   *   unless told
    */
-  async publish(body, { key = KEYS.acme, headers = {} } = {}) {
+  async publish(body, { key = KEYS.acme, headers = {}, signal } = {}) {
     keepMessagesSecret(body);
     const raw = typeof body === 'string' || Buffer.isBuffer(body);
     return answer(
@@ -149,6 +150,7 @@ export class Server {
           ...headers,
         },
         body: raw ? bodyInit(body) : JSON.stringify(body),
+        signal,
       }),
     );
   }

@@ -2,6 +2,9 @@
 /**
  * Compares what was answered with what clients got: every answered event reaches every client that is entitled to it,
  * at least once, in order, as it was published, and nothing else does.
+ *
+ * A history that lost something goes on under another epoch. Only then may an event be missing, and only where the client
+ * was told to load the room anew.
  */
 
 /**
@@ -27,6 +30,7 @@
  * @property {Set<string>} rooms
  * @property {Heard[]} heard in the order in which it came
  * @property {number} unrecovered how often it had to ask for each room by itself: then only each room is in order
+ * @property {Map<string, string>} [anew] rooms that it was told to load anew, and the position from which it hears on
  */
 
 /** The most faults that are told of one listener. */
@@ -82,7 +86,7 @@ function placed(published) {
  * @param {Map<string, Published>} published of the listener's tenant
  * @param {Listener} listener
  */
-function checkListener(published, { name, rooms, heard, unrecovered }) {
+function checkListener(published, { name, rooms, heard, unrecovered, anew = new Map() }) {
   const faults = [];
   /** @type {Map<string, string>} */
   const first = new Map();
@@ -94,26 +98,57 @@ function checkListener(published, { name, rooms, heard, unrecovered }) {
     if (origin === undefined) faults.push(`${name}: ${id} was never published to its tenant`);
     else if (!rooms.has(origin.room)) faults.push(`${name}: ${id} was for ${origin.room}, where it is not`);
     else if (origin.body !== body) faults.push(`${name}: ${id} came with another payload`);
-    else if (origin.position !== undefined && origin.position !== position) {
+    else if (origin.position !== undefined && origin.position !== position && !isRenewed(origin.position, position, anew)) {
       faults.push(`${name}: ${id} came at ${position} and was answered at ${origin.position}`);
     }
     const before = first.get(id);
     if (before !== undefined) {
       repeats += 1;
-      if (before !== position) faults.push(`${name}: ${id} came at ${before} and again at ${position}`);
+      if (before !== position && !isRenewed(before, position, anew)) {
+        faults.push(`${name}: ${id} came at ${before} and again at ${position}`);
+      }
       continue;
     }
     first.set(id, position);
-    const line = unrecovered > 0 ? (origin?.room ?? '') : '';
+    const line = unrecovered > 0 ? `${epochOf(position)} ${origin?.room}` : '';
     const offset = offsetOf(position);
     const last = lasts.get(line) ?? 0;
     if (offset <= last) faults.push(`${name}: ${id} at ${position} came after ${last}`);
     lasts.set(line, Math.max(last, offset));
   }
   for (const { id, room, position } of published.values()) {
-    if (position !== undefined && rooms.has(room) && !first.has(id)) faults.push(`${name}: ${id} at ${position} never came`);
+    if (position === undefined || !rooms.has(room) || first.has(id)) continue;
+    if (!isExcused(position, anew.get(room))) faults.push(`${name}: ${id} at ${position} never came`);
   }
   return { faults, repeats };
+}
+
+/**
+ * Whether the two places are of two histories, which only those may see who began anew.
+ *
+ * @param {string} before
+ * @param {string} after
+ * @param {Map<string, string>} anew
+ */
+function isRenewed(before, after, anew) {
+  return anew.size > 0 && epochOf(before) !== epochOf(after);
+}
+
+/**
+ * Whether a client need not have heard what is at `position`: it was told to load the room, in which it hears what is
+ * behind `from`.
+ *
+ * @param {string} position
+ * @param {string} [from]
+ */
+function isExcused(position, from) {
+  if (from === undefined) return false;
+  return epochOf(position) !== epochOf(from) || offsetOf(position) <= offsetOf(from);
+}
+
+/** @param {string} position */
+function epochOf(position) {
+  return position.split('-')[0];
 }
 
 /** @param {string} position */

@@ -17,7 +17,7 @@ import { ROOMS } from './ledger.js';
 
 /** @typedef {import('./checker.js').Published} Published */
 /** @typedef {import('./checker.js').Heard & { room: string }} Served */
-/** @typedef {import('./world.js').World} World */
+/** @typedef {import('./world.js').Alone} World */
 
 const TENANTS = /** @type {const} */ (['acme', 'globex']);
 /** What `verify` says when only the end of the history is gone. */

@@ -1,20 +1,11 @@
 // @ts-check
-/** What is done to a server: each fault is one round, drawn from the seed. */
+/** What is done to one server, and all that is tried: each fault is one round, drawn from the seed. */
 import { until } from '../harness/until.js';
 
 import { damage } from './damage.js';
-
-/** @typedef {import('./world.js').World} World */
-
-/**
- * @typedef {object} Fault
- * @property {string} says what happens in a round
- * @property {number} rounds in a long run
- * @property {number} short rounds in a short one
- * @property {(world: World) => Promise<void>} round
- * @property {import('../harness/settings.js').Settings} [settings]
- * @property {boolean} [mayBeUnrecovered] whether clients may have to ask for their rooms anew
- */
+import { OUTAGES } from './outages.js';
+import { tried } from './trial.js';
+import { Alone } from './world.js';
 
 /** How far the clock jumps. */
 const HOUR_S = 3600;
@@ -24,8 +15,8 @@ const ANSWERS_MAX = 120;
 /** How much clients miss before they are told of it: more than a page (256). */
 const MISSED = 400;
 
-/** @type {Record<string, Fault>} */
-export const FAULTS = {
+/** @type {Record<string, import('./trial.js').Trial<Alone, import('../harness/settings.js').Settings>>} */
+const FAILURES = {
   kill: {
     says: 'SIGKILL at any moment under load',
     rounds: 200,
@@ -161,10 +152,16 @@ export const FAULTS = {
   },
 };
 
+/** @type {Record<string, import('./trial.js').Fault>} */
+export const FAULTS = {
+  ...tried(FAILURES, Alone.begin),
+  ...OUTAGES,
+};
+
 /**
  * Makes every change of a file fail until the server says so, and some time longer.
  *
- * @param {World} world
+ * @param {Alone} world
  * @param {'ENOSPC' | 'EROFS'} error
  */
 async function failing(world, error) {
@@ -179,7 +176,7 @@ async function failing(world, error) {
 /**
  * Waits until the server says that it takes nothing.
  *
- * @param {World} world
+ * @param {Alone} world
  */
 async function refused(world) {
   await until('a server that says that it is failing', async () => (await world.server.get('/readyz')).status === 503, {
@@ -190,7 +187,7 @@ async function refused(world) {
 /**
  * Waits until the server has died by itself.
  *
- * @param {World} world
+ * @param {Alone} world
  */
 async function died(world) {
   await until('the death of the server', () => world.server.child?.exit !== undefined);

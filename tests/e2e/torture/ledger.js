@@ -4,6 +4,12 @@ import { KEYS } from '../harness/settings.js';
 
 /** @typedef {import('./checker.js').Published} Published */
 
+/**
+ * Whoever takes events: a server, or several that are one.
+ *
+ * @typedef {Pick<import('../harness/server.js').Server, 'publish'>} Publisher
+ */
+
 /** The rooms that are published to, in each tenant under the same names. */
 export const ROOMS = ['campaign:a', 'campaign:b', 'contact:c', 'flow:d'];
 
@@ -29,7 +35,7 @@ export class Ledger {
   #load = 0;
 
   /**
-   * @param {import('../harness/server.js').Server} server
+   * @param {Publisher} server
    * @param {() => number} next
    */
   constructor(server, next) {

@@ -13,6 +13,10 @@ const WAYS = [['websocket'], ['polling'], ['polling', 'websocket']];
 const TOKEN_S = 24 * 3600;
 /** How long a client may take to be where it was, after everything that went wrong is over. */
 const BACK_MS = 30_000;
+/** What a client is answered whose history is gone. */
+const LOST = ['position_other_epoch', 'position_ahead'];
+/** After what time a fence is published again to those who may have had to miss it. */
+const FENCE_MS = 2_000;
 /** An event that nobody else publishes. */
 const FENCE_EVENT = 'campaign:paused';
 
@@ -23,11 +27,15 @@ export class Listener {
   /** How often it came back, and how often without being recovered. */
   returns = 0;
   unrecovered = 0;
+  /** How often it lost its connection. */
+  losses = 0;
   /** @type {string[]} what ought not to be */
   faults = [];
   #last = '';
-  #fence = '';
+  #fence = 0;
   #wasConnected = false;
+  /** @type {Map<string, string>} rooms that it was told to load anew, and the position from which it hears on */
+  anew = new Map();
   /** Whether it is in its rooms. */
   joined = false;
 
@@ -55,9 +63,10 @@ export class Listener {
     });
     this.socket.on(FENCE_EVENT, ({ campaignId }, place) => {
       this.#at(place);
-      this.#fence = campaignId;
+      this.#fence = Number(campaignId);
     });
     this.socket.on('connect', () => this.#connected());
+    this.socket.on('disconnect', () => (this.losses += 1));
     this.socket.on('connect_error', (error) => {
       // Not a lost connection but a refusal, after which the stock client does not come back.
       if (!this.socket.active) this.faults.push(`${name} was refused: ${error.message}`);
@@ -76,12 +85,12 @@ export class Listener {
   }
 
   /**
-   * Waits until it has heard a fence.
+   * Waits until it is in its rooms and has heard a fence, or one of those that came later.
    *
-   * @param {string} fence
+   * @param {number} fence
    */
   async reached(fence) {
-    await until(`${fence} at ${this.name}`, () => this.#fence === fence, {
+    await until(`fence ${fence} at ${this.name}`, () => this.#fence >= fence && this.joined, {
       deadlineMs: BACK_MS,
       state: () => ({
         connected: this.socket.connected,
@@ -90,6 +99,7 @@ export class Listener {
         engine: this.socket.io.engine?.readyState,
         transport: this.socket.io.engine?.transport?.name,
         fence: this.#fence,
+        joined: this.joined,
         last: this.#last,
         returns: this.returns,
         faults: this.faults,
@@ -112,7 +122,9 @@ export class Listener {
     if (this.#wasConnected) this.returns += 1;
     if (this.#wasConnected && !this.socket.recovered) this.unrecovered += 1;
     this.#wasConnected = true;
-    if (!this.socket.recovered) this.#join();
+    if (this.socket.recovered) return;
+    this.joined = false;
+    this.#join();
   }
 
   /** Joins its rooms, from where it was. */
@@ -122,6 +134,7 @@ export class Listener {
       try {
         for (let after = from; after !== undefined;) {
           const ack = await this.#subscribe(room, after === '' ? {} : { after });
+          if (LOST.includes(ack.error?.code)) await this.#begin(room, from);
           after = ack.next;
         }
       } catch {
@@ -133,6 +146,19 @@ export class Listener {
   }
 
   /**
+   * Loads a room anew, as an application does whose position is of a history that is gone.
+   *
+   * @param {string} room
+   * @param {string} from
+   */
+  async #begin(room, from) {
+    const { position } = await this.#subscribe(room, {});
+    const [before, after] = [from, position].map((one) => one.split('-')[0]);
+    if (before === after) this.faults.push(`${this.name} lost ${from} in ${room}, and the history is the same at ${position}`);
+    this.anew.set(room, position);
+  }
+
+  /**
    * @param {string} room
    * @param {{ after?: string }} options
    */
@@ -140,11 +166,14 @@ export class Listener {
     for (;;) {
       const ack = await this.socket.timeout(BACK_MS).emitWithAck('subscribe', room, options);
       if (ack.ok) return ack;
+      if (LOST.includes(ack.error.code)) return ack;
       if (ack.error.retryAfterMs === undefined) {
         this.faults.push(`${this.name} in ${room}: ${JSON.stringify(ack)}`);
         return {};
       }
+      const { id } = this.socket;
       await new Promise((resolve) => setTimeout(resolve, ack.error.retryAfterMs));
+      if (this.socket.id !== id) throw new Error('the connection is another one by now');
     }
   }
 }
@@ -158,13 +187,15 @@ export class Audience {
   #fences = 0;
 
   /**
-   * @param {import('../harness/server.js').Server} server
+   * @param {readonly import('../harness/server.js').Server[]} servers over which they are spread
    * @param {number} size
    * @param {() => number} next
    */
-  static async gather(server, size, next) {
+  static async gather(servers, size, next) {
     const audience = new Audience();
     for (let index = 0; index < size; index += 1) {
+      // Clients of each tenant and of each transport at each server.
+      const server = servers[(index + Math.floor(index / servers.length)) % servers.length];
       const proxy = await Proxy.start(server.url);
       audience.proxies.push(proxy);
       const some = ROOMS.filter(() => next() < 0.6);
@@ -183,21 +214,45 @@ export class Audience {
   /**
    * Waits until all of them have heard everything that was published before.
    *
-   * @param {import('../harness/server.js').Server} server
+   * @param {import('./ledger.js').Publisher} server
    * @param {Record<string, string>} keys
+   * @param {{ mayStartOver?: boolean }} [leave] whether a client may be told meanwhile to load everything anew, and so miss a fence
    */
-  async settled(server, keys) {
-    const fence = `fence-${(this.#fences += 1)}`;
-    for (const tenant of ['acme', 'globex']) {
-      const rooms = this.listeners.filter((one) => one.tenant === tenant).map(({ name }) => `user:${name}`);
-      if (rooms.length === 0) continue;
-      await server.published({ event: FENCE_EVENT, data: { campaignId: fence }, rooms }, { key: keys[tenant] });
-    }
-    await Promise.all(this.listeners.map((listener) => listener.reached(fence)));
+  async settled(server, keys, { mayStartOver = false } = {}) {
+    const fence = this.#fences + 1;
+    const settled = Promise.all(this.listeners.map((listener) => listener.reached(fence))).then(() => true);
+    do {
+      this.#fences += 1;
+      await Promise.all(['acme', 'globex'].map((tenant) => this.#publish(server, tenant, keys[tenant])));
+    } while (!(await Promise.race([settled, mayStartOver ? later(FENCE_MS) : settled])));
+  }
+
+  /**
+   * Publishes the next fence to each listener of a tenant.
+   *
+   * @param {import('./ledger.js').Publisher} server
+   * @param {string} tenant
+   * @param {string} key
+   */
+  async #publish(server, tenant, key) {
+    const rooms = this.listeners.filter((one) => one.tenant === tenant).map(({ name }) => `user:${name}`);
+    if (rooms.length === 0) return;
+    const campaignId = String(this.#fences);
+    const draft = { id: `fence-${campaignId}`, event: FENCE_EVENT, data: { campaignId }, rooms };
+    const isTaken = () => server.publish(draft, { key }).then(({ status }) => status === 202, () => false);
+    await until(`fence ${campaignId} to be taken`, isTaken, { deadlineMs: BACK_MS });
   }
 
   close() {
     for (const listener of this.listeners) listener.close();
     for (const proxy of this.proxies) proxy.close();
   }
+}
+
+/**
+ * @param {number} ms
+ * @returns {Promise<false>}
+ */
+function later(ms) {
+  return new Promise((resolve) => setTimeout(() => resolve(false), ms));
 }

@@ -1,12 +1,14 @@
 // @ts-check
 /**
- * `node torture/run.js [--seed N] [--only FAULT,FAULT] [--rounds N]`: every fault for its rounds, each on a server of its own.
+ * `node torture/run.js [--seed N] [--only FAULT,FAULT] [--rounds N]`: every fault for its rounds, each on servers of its own.
  * The same seed draws the same faults; what is in flight at each is up to the machine.
  */
+import { mkdtempSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 
 import { FAULTS } from './faults.js';
-import { World } from './world.js';
 
 /** After so many rounds everything comes to rest and is compared. */
 const COMPARE_EVERY = 20;
@@ -19,21 +21,34 @@ const COMPARE_EVERY = 20;
  */
 export async function torture(name, { seed, rounds, say = () => {} }) {
   const fault = FAULTS[name];
-  const { mayBeUnrecovered } = fault;
-  const world = await World.begin(seed, fault.settings);
+  const { world, round: once } = await fault.begin(seed);
   try {
     for (let round = 1; ; round += 1) {
-      await fault.round(world);
+      await once();
       if (round % COMPARE_EVERY !== 0 && round !== rounds) continue;
-      const { faults, ...numbers } = await world.compare({ mayBeUnrecovered });
+      const { faults, ...numbers } = await world.compare(fault.leave);
       say(`${name} ${round}/${rounds}: ${JSON.stringify(numbers)}`);
-      if (faults.length > 0 || round === rounds) return { faults, round, numbers };
+      if (faults.length > 0) return { faults: [...faults, kept(world)], round, numbers };
+      if (round === rounds) return { faults, round, numbers };
     }
   } catch (error) {
-    return { faults: [String(error), ...world.server.lines().slice(-10)], round: -1, numbers: world.numbers() };
+    return { faults: [String(error), kept(world)], round: -1, numbers: world.numbers() };
   } finally {
     await world.end();
   }
+}
+
+/**
+ * Keeps what the servers logged, and says where.
+ *
+ * @param {import('./world.js').World} world
+ */
+function kept(world) {
+  const directory = mkdtempSync(join(tmpdir(), 'switchboard-torture-'));
+  for (const [index, server] of world.servers.entries()) {
+    writeFileSync(join(directory, `${index + 1}.log`), `${server.lines().join('\n')}\n`);
+  }
+  return `what the servers logged is in ${directory}`;
 }
 
 async function main() {

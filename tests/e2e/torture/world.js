@@ -1,5 +1,5 @@
 // @ts-check
-/** One server, its producers and its listeners, for as long as one kind of fault is tried on it. */
+/** Servers, their producers and their listeners, for as long as one kind of fault is tried on them. */
 import { join } from 'node:path';
 
 import { random } from '../harness/load.js';
@@ -22,38 +22,30 @@ const BACK_MS = 30_000;
  * The stock client stays open and silent until its heartbeat ends if the server goes while it changes from polling to a
  * WebSocket: short ones, so that this takes seconds.
  */
-const HEARTBEAT = { ping_interval: '3s', ping_timeout: '5s' };
+export const HEARTBEAT = { ping_interval: '3s', ping_timeout: '5s' };
 
-/** Everything that a fault may lay hands on. */
+/** What all worlds have: a load, an audience, and a comparison of the two. */
 export class World {
   /** @type {Audience} */
   // @ts-ignore set by `begin`, before anybody else has it
   audience;
+  /** @type {readonly Server[]} */
+  servers = [];
+  /** @type {Ledger} */
+  // @ts-ignore set by those that extend it
+  ledger;
+  /** @type {string[]} what ought not to be */
+  faults = [];
 
-  /**
-   * @param {number} seed
-   * @param {import('../harness/settings.js').Settings} settings
-   */
-  constructor(seed, settings) {
+  /** @param {number} seed */
+  constructor(seed) {
     this.next = random(seed);
-    this.server = new Server({ settings: { log: { level: 'info' }, engine: HEARTBEAT, ...settings } });
-    this.control = new Control(join(this.server.directory, 'data'));
-    this.server.env = this.control.env;
-    this.ledger = new Ledger(this.server, this.next);
   }
 
-  /**
-   * Starts the server, the listeners and then the load.
-   *
-   * @param {number} seed
-   * @param {import('../harness/settings.js').Settings} [settings]
-   */
-  static async begin(seed, settings = {}) {
-    const world = new World(seed, settings);
-    await world.server.start();
-    world.audience = await Audience.gather(world.server, LISTENERS, world.next);
-    world.ledger.start(PRODUCERS);
-    return world;
+  /** Starts the listeners and then the load. */
+  async populate() {
+    this.audience = await Audience.gather(this.servers, LISTENERS, this.next);
+    this.ledger.start(PRODUCERS);
   }
 
   /** @param {number} below a whole number from 0 on, below this */
@@ -70,34 +62,54 @@ export class World {
     const enough = this.ledger.answered + count;
     await until(`${count} answers`, () => this.ledger.answered >= enough || this.ledger.faults.length > 0, {
       deadlineMs: BACK_MS,
-      state: () => ({ answered: this.ledger.answered, log: this.server.lines().slice(-20) }),
+      state: () => ({ answered: this.ledger.answered, log: this.lines() }),
     });
   }
 
-  /** Waits until the server takes events again. */
+  /** Waits until all servers take events again. */
   async ready() {
-    await until('a server that is ready', async () => (await this.server.get('/readyz')).status === 200, {
+    const isReady = (/** @type {Server} */ server) => server.get('/readyz').then(({ status }) => status === 200, () => false);
+    await until('servers that are ready', async () => (await Promise.all(this.servers.map(isReady))).every(Boolean), {
       deadlineMs: BACK_MS,
-      state: () => this.server.lines().slice(-20),
+      state: () => this.lines(),
     });
+  }
+
+  /** The last words of each server. */
+  lines() {
+    return this.servers.flatMap((server) => server.lines().slice(-20));
   }
 
   /**
    * Lets everything come to rest, compares, and goes on.
    *
-   * @param {{ mayBeUnrecovered?: boolean }} [options] whether clients may have to ask for their rooms anew
+   * @param {import('./trial.js').Leave} [leave]
    */
-  async compare({ mayBeUnrecovered = false } = {}) {
+  async compare(leave = {}) {
+    const { mayBeUnrecovered = false, mayStartOver = false } = leave;
     await this.ledger.stop();
-    await this.audience.settled(this.server, KEYS);
+    await this.audience.settled(this.ledger.server, KEYS, leave);
     const { listeners } = this.audience;
     const found = check(this.ledger.published, listeners);
-    const faults = [...this.ledger.faults, ...listeners.flatMap((listener) => listener.faults), ...found.faults];
+    const faults = [...this.faults, ...this.ledger.faults, ...listeners.flatMap((one) => one.faults), ...found.faults];
     const unrecovered = sum(listeners.map((one) => one.unrecovered));
     if (unrecovered > 0 && !mayBeUnrecovered) faults.push(`${unrecovered} returns of clients were not recovered`);
+    const anew = sum(listeners.map((one) => one.anew.size));
+    if (anew > 0 && !mayStartOver) faults.push(`clients were told to load ${anew} rooms anew`);
     if (found.heard === 0) faults.push('nobody heard anything');
+    faults.push(...(await this.inspect(leave)));
     this.ledger.start(PRODUCERS);
-    return { faults, ...this.numbers(), repeats: found.repeats, heard: found.heard, unrecovered };
+    return { faults, ...this.numbers(), repeats: found.repeats, heard: found.heard, unrecovered, anew };
+  }
+
+  /**
+   * What else is wrong, while nothing happens.
+   *
+   * @param {import('./trial.js').Leave} _leave
+   * @returns {Promise<string[]>}
+   */
+  async inspect(_leave) {
+    return [];
   }
 
   /** How much happened. */
@@ -106,7 +118,6 @@ export class World {
       answered: this.ledger.answered,
       repeated: this.ledger.repeated,
       returns: sum(this.audience.listeners.map((one) => one.returns)),
-      injected: this.control.faults(),
     };
   }
 
@@ -114,7 +125,42 @@ export class World {
   async end() {
     await this.ledger.stop();
     this.audience.close();
-    await this.server.stop();
+    await Promise.all(this.servers.map((server) => server.stop()));
+  }
+}
+
+/** One server with a journal on a disk, which may fail, and a clock, which may be wrong. */
+export class Alone extends World {
+  /**
+   * @param {number} seed
+   * @param {import('../harness/settings.js').Settings} settings
+   */
+  constructor(seed, settings) {
+    super(seed);
+    this.server = new Server({ settings: { log: { level: 'info' }, engine: HEARTBEAT, ...settings } });
+    this.servers = [this.server];
+    this.control = new Control(join(this.server.directory, 'data'));
+    this.server.env = this.control.env;
+    this.ledger = new Ledger(this.server, this.next);
+  }
+
+  /**
+   * @param {number} seed
+   * @param {import('../harness/settings.js').Settings} [settings]
+   */
+  static async begin(seed, settings = {}) {
+    const world = new Alone(seed, settings);
+    await world.server.start();
+    await world.populate();
+    return world;
+  }
+
+  numbers() {
+    return { ...super.numbers(), injected: this.control.faults() };
+  }
+
+  async end() {
+    await super.end();
     this.control.close();
   }
 }
