@@ -193,7 +193,7 @@ const WAYS = {
   '/v1/stats': {
     'and reads numbers of the node': async () => {
       const { body } = await server.get('/v1/stats', { authorization: `Bearer ${globex.key}` });
-      assert.deepEqual(Object.keys(body).sort(), ['connected', 'node', 'rooms', 'users']);
+      assert.deepEqual(Object.keys(body).sort(), ['complete', 'connected', 'node', 'rooms', 'users']);
       return body;
     },
   },

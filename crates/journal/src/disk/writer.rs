@@ -11,7 +11,7 @@ use tokio::sync::watch;
 use tracing::{error, info};
 
 use crate::decide::{Place as At, Plan, Refusal, decide};
-use crate::disk::checkpoint::Checkpoints;
+use crate::disk::checkpoint::{Checkpoints, shorten};
 use crate::disk::insert::{Stored, insert};
 use crate::disk::ledger::Ledger;
 use crate::disk::mark::Mark;
@@ -148,9 +148,18 @@ impl Writer {
                     (count, false)
                 }
                 Err(RecvTimeoutError::Timeout) => (0, true),
-                Err(RecvTimeoutError::Disconnected) => return,
+                Err(RecvTimeoutError::Disconnected) => break,
             };
             self.tend(appended, is_quiet);
+        }
+        self.leave();
+    }
+
+    /// SQLite carries the log over when its last connection closes, which ours is not if a read is
+    /// still under way; a connection that only reads leaves the log where it is.
+    fn leave(&self) {
+        if let Err(error) = shorten(&self.connection) {
+            info!(%error, "the log is carried over when the journal is opened again");
         }
     }
 
