@@ -105,9 +105,12 @@ const FAILURES = {
   },
   cut: {
     says: 'connections are cut, or go silent, and are resumed',
-    rounds: 150,
-    short: 6,
+    rounds: 250,
+    short: 8,
     async round(world) {
+      // Mostly when all are back, so that each of them loses something; else in the middle of coming back.
+      const all = () => world.audience.listeners.every(({ socket }) => socket.connected);
+      if (world.next() < 0.8) await until('clients that are back', all);
       for (const proxy of world.audience.proxies) {
         const fate = world.next();
         if (fate < 0.6) proxy.cut();
