@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use switchboard_event::Position;
-use switchboard_journal::implement::{Look, Ring};
+use switchboard_journal::implement::{Look, Ring, advanced};
 use switchboard_journal::{Partition, ReadError, Record, TAIL_BATCH_MAX, Tail, TailError};
 use tokio::sync::watch;
 
@@ -59,19 +59,6 @@ impl RedisTail {
             other => other,
         }
     }
-
-    fn advance(&mut self, records: Vec<Arc<Record>>) -> Result<Vec<Arc<Record>>, TailError> {
-        let mut after = self.after;
-        for record in &records {
-            let (expected, found) = (after.offset.next(), record.position.offset);
-            if found != expected {
-                return Err(TailError::Hole { expected, found });
-            }
-            after = record.position;
-        }
-        self.after = after;
-        Ok(records)
-    }
 }
 
 #[async_trait]
@@ -83,7 +70,10 @@ impl Tail for RedisTail {
             // Seen before looking: what is published after the look wakes the wait below.
             let is_closed = reach.borrow_and_update().closed;
             match self.look(&ring).await? {
-                Look::Records(records) => return self.advance(records),
+                Look::Records(records) => {
+                    self.after = advanced(self.after, &records)?;
+                    return Ok(records);
+                }
                 Look::CaughtUp if is_closed => return Err(ReadError::Closed.into()),
                 Look::CaughtUp => tokio::select! {
                     _ = reach.changed() => {}
@@ -95,7 +85,8 @@ impl Tail for RedisTail {
                         return Err(ReadError::Closed.into());
                     }
                     let records = self.core.records(&self.shard, self.after, head).await?;
-                    return self.advance(records);
+                    self.after = advanced(self.after, &records)?;
+                    return Ok(records);
                 }
             }
         }

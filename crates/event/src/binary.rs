@@ -47,6 +47,9 @@ pub enum InvalidBinary {
     /// There are more than [`BINARIES_MAX`].
     #[error("binary values are more than {BINARIES_MAX}")]
     TooMany,
+    /// The payload is one binary value and no object.
+    #[error("a payload is an object: `$binary` stands in one of its members")]
+    Whole,
     /// A client would take an object with this member for a binary value.
     #[error("`_placeholder` cannot be sent along with binary values")]
     Placeholder,
@@ -88,8 +91,16 @@ pub(crate) fn check(data: &str) -> Result<(), Rejected> {
     if let (Some(path), false) = (placeholder, binaries.is_empty()) {
         return Err(rejected(path, InvalidBinary::Placeholder));
     }
-    for (index, Binary { base64, path, .. }) in binaries.into_iter().enumerate() {
+    for (index, binary) in binaries.into_iter().enumerate() {
+        let Binary {
+            range,
+            base64,
+            path,
+        } = binary;
         let check = || {
+            if data[..range.start].trim().is_empty() {
+                return Err(InvalidBinary::Whole);
+            }
             if index >= BINARIES_MAX {
                 return Err(InvalidBinary::TooMany);
             }
@@ -316,6 +327,16 @@ mod tests {
             r#"{"a":{"_placeholder":true,"num":0},"b":[1,{"_placeholder":true,"num":1}],"c":"x"}"#
         );
         assert_eq!(split.attachments, [vec![1, 2, 3], vec![255]]);
+    }
+
+    #[test]
+    fn a_payload_that_is_one_binary_value_is_refused() {
+        for data in [r#"{"$binary":"AQID"}"#, " {\n\"$binary\" : \"AQID\"} "] {
+            let Err(Rejected::InvalidBinary { reason, .. }) = check(data) else {
+                panic!("{data} passes");
+            };
+            assert_eq!(reason, InvalidBinary::Whole);
+        }
     }
 
     #[test]

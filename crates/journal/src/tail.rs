@@ -36,19 +36,18 @@ impl RingTail {
             after,
         }
     }
+}
 
-    fn advance(&mut self, records: Vec<Arc<Record>>) -> Result<Vec<Arc<Record>>, TailError> {
-        let mut after = self.after;
-        for record in &records {
-            let (expected, found) = (after.offset.next(), record.position.offset);
-            if found != expected {
-                return Err(TailError::Hole { expected, found });
-            }
-            after = record.position;
+/// Where a tail is that was at `after` and returns `records`, which follow it without a hole.
+pub fn advanced(after: Position, records: &[Arc<Record>]) -> Result<Position, TailError> {
+    records.iter().try_fold(after, |after, record| {
+        let (expected, found) = (after.offset.next(), record.position.offset);
+        if found == expected {
+            Ok(record.position)
+        } else {
+            Err(TailError::Hole { expected, found })
         }
-        self.after = after;
-        Ok(records)
-    }
+    })
 }
 
 #[async_trait]
@@ -58,7 +57,10 @@ impl Tail for RingTail {
             // Seen before looking: what is published after the look wakes the wait below.
             let reach = *self.reach.borrow_and_update();
             match self.ring.look(self.after, TAIL_BATCH_MAX)? {
-                Look::Records(records) => return self.advance(records),
+                Look::Records(records) => {
+                    self.after = advanced(self.after, &records)?;
+                    return Ok(records);
+                }
                 Look::CaughtUp if reach.closed => return Err(ReadError::Closed.into()),
                 Look::CaughtUp => {
                     if self.reach.changed().await.is_err() {
@@ -72,7 +74,8 @@ impl Tail for RingTail {
                     };
                     // The storage may be further than what was published: no tail is.
                     let records = older.records(self.partition, self.after, head).await?;
-                    return self.advance(records);
+                    self.after = advanced(self.after, &records)?;
+                    return Ok(records);
                 }
             }
         }
